@@ -1,0 +1,71 @@
+"""Every name on NATS: subjects, streams, consumers, buckets and headers. Nothing else spells one."""
+
+from __future__ import annotations
+
+# Headers. The first is NATS's own; the others are ours.
+MESSAGE_ID = "Nats-Msg-Id"
+WORKFLOW_ID = "Workflow-Id"
+ACTOR = "Workflow-Actor"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+CREATED_AT = "Workflow-Created-At"
+STATUS_REVISION = "Workflow-Status-Revision"
+"""Revision of the status key that the gateway created, so that the first put needs no read."""
+
+EVENTS_STREAM = "EVENTS"
+INGEST_STREAM = "INGEST"
+STATUS_BUCKET = "workflow-status"
+
+
+def start(kind: str) -> str:
+    """Commands that start an instance of `kind`."""
+    return f"workflows.{kind}.start"
+
+
+def wake(kind: str) -> str:
+    """Commands that have an unfinished instance looked at again."""
+    return f"workflows.{kind}.wake"
+
+
+def workflows_stream(service: str) -> str:
+    """The work queue of one service's commands."""
+    return f"WORKFLOWS_{service.upper()}"
+
+
+def starts_consumer(service: str) -> str:
+    """Durable consumer of a service's starts."""
+    return f"{service}-starts"
+
+
+def wakes_consumer(service: str) -> str:
+    """Durable consumer of a service's wakes, apart from starts so that a backlog delays no timer."""
+    return f"{service}-wakes"
+
+
+def ingest_consumer(service: str) -> str:
+    """Durable consumer of the business facts that a service takes."""
+    return f"{service}-ingest"
+
+
+def event(service: str, name: str) -> str:
+    """A fact that a service publishes."""
+    return f"events.{service}.{name}"
+
+
+def ingest(service: str, name: str) -> str:
+    """A business fact from outside, for a service."""
+    return f"ingest.{service}.{name}"
+
+
+def command(service: str, name: str) -> str:
+    """Request that changes an entity of a service."""
+    return f"commands.{service}.{name}"
+
+
+def query(service: str, name: str) -> str:
+    """Request that reads from a service."""
+    return f"queries.{service}.{name}"
+
+
+def status_key(kind: str, workflow_id: str) -> str:
+    """Key of an instance in the status bucket."""
+    return f"{kind}.{workflow_id}"

@@ -1,0 +1,138 @@
+"""Triggers, the commands that carry them, and the status document of an instance."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from shared.messages.base import Message, WorkflowId
+
+
+class Trigger(Message, frozen=True, kw_only=True):
+    """What starts an instance. A subclass names its kind, the service that runs it, and its input."""
+
+    kind: ClassVar[str]
+    service: ClassVar[str]
+
+    id: WorkflowId | None = None
+    start_at: datetime | None = None
+    """Not run before this instant of business time; must carry a UTC offset."""
+    trigger_time: datetime | None = None
+    """When the caller decided to start it: recorded, never used as the clock."""
+
+    def __post_init__(self) -> None:
+        for name in ("start_at", "trigger_time"):
+            instant: datetime | None = getattr(self, name)
+            if instant is not None and instant.tzinfo is None:
+                wire_name = {"start_at": "startAt", "trigger_time": "triggerTime"}[name]
+                raise ValueError(f"`{wire_name}` needs a UTC offset, as in 2026-03-01T08:00:00Z")
+
+
+class StartPlayer(Trigger, frozen=True, kw_only=True):
+    """Brings one player up to date: daily reward, levels, achievements, statistics, cleanup."""
+
+    kind = "player"
+    service = "player"
+
+    player_id: UUID
+
+
+TRIGGERS: dict[str, type[Trigger]] = {trigger.kind: trigger for trigger in (StartPlayer,)}
+"""Every kind that can be started; the gateway's routes and the streams follow from it."""
+
+
+class Wake(Message, frozen=True, kw_only=True):
+    """Has an unfinished instance looked at; carries no meaning of its own (engine rule 2)."""
+
+    id: WorkflowId
+
+
+class Status(StrEnum):
+    """Status of an instance, in Cloudflare Workflows' own words."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    ERRORED = "errored"
+    TERMINATED = "terminated"
+    COMPLETE = "complete"
+    WAITING = "waiting"
+    WAITING_FOR_PAUSE = "waitingForPause"
+    UNKNOWN = "unknown"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more, but for a restart."""
+        return self in {Status.ERRORED, Status.TERMINATED, Status.COMPLETE}
+
+
+class ErrorInfo(Message, frozen=True, kw_only=True):
+    """Why a step or an instance failed."""
+
+    name: str
+    message: str
+    step: str | None = None
+
+
+class StepStatus(Message, frozen=True, kw_only=True):
+    """One step as a caller sees it; `status` is complete, skipped, failed, retrying or sleeping."""
+
+    name: str
+    status: str
+    attempts: int
+    started_at: datetime
+    finished_at: datetime | None = None
+    error: ErrorInfo | None = None
+
+
+class WorkflowStatus(Message, frozen=True, kw_only=True):
+    """Where an instance stands, as `GET /api/workflows/{id}` shows it."""
+
+    workflow_id: str
+    kind: str
+    status: Status
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    completed_steps: tuple[str, ...] = ()
+    errors: tuple[ErrorInfo, ...] = ()
+    steps: tuple[StepStatus, ...] = ()
+    output: msgspec.Raw = msgspec.Raw(b"null")
+    output_omitted: bool = False
+    """The output is too large for the status document (engine rule 30)."""
+    error: ErrorInfo | None = None
+    wake_at: datetime | None = None
+    rollback: str | None = None
+
+
+class StatusDocument(WorkflowStatus, frozen=True, kw_only=True):
+    """What the status bucket holds: the public status, and what decides between two of them."""
+
+    generation: int = 0
+    version: int = 0
+    body_hash: str | None = None
+    idempotency_key: str | None = None
+    actor: str | None = None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Grows with every commit; a put needs a greater one than is stored (engine rule 25)."""
+        return (self.generation, self.version)
+
+
+class Accepted(Message, frozen=True, kw_only=True):
+    """Answer to a start."""
+
+    workflow_id: str
+
+
+class InstanceQuery(Message, frozen=True, kw_only=True):
+    """Asks a service for an instance by its key."""
+
+    kind: str
+    id: WorkflowId

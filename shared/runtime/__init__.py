@@ -1,0 +1,1 @@
+"""A service's life: configuration, clocks, logging, health, consumers, relay and timekeeper."""

@@ -1,0 +1,52 @@
+"""What a service answers and takes besides workflows: commands, queries and ingested facts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from shared.messages.base import Message
+from shared.messages.events import Event
+from shared.messages.workflows import Trigger
+from shared.workflow.ports import Connection
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass
+class Work:
+    """One request or fact, inside the transaction that commits all it does."""
+
+    connection: Connection
+    now: datetime
+    actor: str
+    """Who asked: the credential's name, or `nats` for a bare publish."""
+    key: str
+    """Idempotency key of the request, or the message id of the fact."""
+    events: list[Event] = field(default_factory=list[Event])
+    triggers: list[Trigger] = field(default_factory=list[Trigger])
+
+    def publish(self, event: Event) -> None:
+        """Publishes a fact if, and only if, the transaction commits."""
+        self.events.append(event)
+
+    def start(self, trigger: Trigger) -> None:
+        """Starts a workflow if, and only if, the transaction commits. Its `id` must be given."""
+        self.triggers.append(trigger)
+
+
+@dataclass(frozen=True)
+class Handler(Generic[M]):
+    """A named request or fact and the function that carries it out.
+
+    The function raises `Refused` for what cannot be done; nothing it did is then kept.
+    """
+
+    name: str
+    message: type[M]
+    handle: Callable[[Work, M], Awaitable[Message | None]]
+
+
+AnyHandler = Handler[Any]

@@ -1,0 +1,94 @@
+"""What a workflow may raise or receive, and the interruptions that end a run from outside."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.workflow.records import Entry
+
+
+class NonRetryableError(Exception):
+    """Raised by a step that would fail again: ends it at once, whatever its retry policy."""
+
+    def __init__(self, code: str, message: str = ""):
+        super().__init__(message or code.replace("_", " "))
+        self.code = code
+
+
+class StepFailed(Exception):
+    """A step failed for good. `run` may catch it and go on, or let it end the instance."""
+
+    def __init__(self, step: str, name: str, message: str):
+        super().__init__(f"{step}: {message}")
+        self.step = step
+        self.name = name
+        self.message = message
+
+
+class StepTimeout(Exception):
+    """A step's body took longer than its time-out."""
+
+
+class WorkflowMisuse(Exception):
+    """The workflow's code breaks a rule of the engine; the message says which and what to do."""
+
+
+class Transient(Exception):
+    """An adapter's word for trouble that is not the step's: a lost connection, a deadlock, any
+    error of COMMIT. It is no attempt; the run is dropped and replayed (engine rule 7)."""
+
+
+class Interruption(BaseException):
+    """Ends a run from outside.
+
+    A BaseException, so that `except Exception` and `finally` in a workflow cannot act after the
+    end (engine rule 20).
+    """
+
+
+class LostClaim(Interruption):
+    """Another worker owns the instance now: nothing of this run may be kept or acknowledged."""
+
+
+class Parked(Interruption):
+    """The instance sleeps; it is due again at `wake_at` (business time)."""
+
+    def __init__(self, wake_at: datetime):
+        super().__init__()
+        self.wake_at = wake_at
+
+
+class RetryLater(Interruption):
+    """A step failed and will be tried again at `wake_at` (business time)."""
+
+    def __init__(self, wake_at: datetime, delay_seconds: float):
+        super().__init__()
+        self.wake_at = wake_at
+        self.delay_seconds = delay_seconds
+
+
+class NotYet(Interruption):
+    """The run met a sleep or a retry whose instant has not come: nothing happens (rule 2)."""
+
+
+class SegmentAborted(Interruption):
+    """A step failed inside a fused segment: the delivery runs again, one commit a step."""
+
+    def __init__(self, failed: Entry):
+        super().__init__()
+        self.failed = failed
+
+
+class JournalMismatch(Interruption):
+    """The code does not follow the journal: another build wrote it (engine rule 22)."""
+
+    def __init__(self, expected: str, found: str):
+        super().__init__(f"the journal has {expected}, the code reached {found}")
+        self.expected = expected
+        self.found = found
+
+
+class DeadContext(Interruption):
+    """A workflow used its context after its run had been interrupted."""

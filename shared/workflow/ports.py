@@ -1,0 +1,145 @@
+"""What the engine needs from outside, as Protocols; one conformance suite holds each adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Protocol
+
+from shared.workflow.records import (
+    Checkpoint,
+    Claim,
+    ClaimRequest,
+    Committed,
+    DeadLetter,
+    Entry,
+    Instance,
+    InstanceKey,
+    OutboxMessage,
+    Refusal,
+)
+
+
+class Clock(Protocol):
+    """Business time."""
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether it stands still until it is advanced; a machine-time delay means nothing then."""
+        ...
+
+    def now(self) -> datetime:
+        """The instant, with zone UTC."""
+        ...
+
+
+class Connection(Protocol):
+    """The part of an asyncpg connection that stores use; parameters are always bound."""
+
+    async def execute(self, query: str, *args: Any) -> str: ...
+    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
+    async def fetchval(self, query: str, *args: Any) -> Any: ...
+
+
+class Transaction(Protocol):
+    """One open transaction on one instance. Leaving it without `commit` rolls back."""
+
+    @property
+    def connection(self) -> Connection:
+        """For step bodies."""
+        ...
+
+    async def claim(self, request: ClaimRequest) -> Claim | Refusal:
+        """Takes the instance, or says why not. Never waits for another transaction."""
+        ...
+
+    async def journal(self, key: InstanceKey, run: int) -> list[Entry]:
+        """The run's entries in order; to be read in a statement after the claim (rule 5)."""
+        ...
+
+    async def lock(self, instance: Instance) -> None:
+        """First statement of a transaction after the claim's own. Raises LostClaim."""
+        ...
+
+    async def allow_idle(self, seconds: float) -> None:
+        """Lets the server wait this long for a step body that does no SQL meanwhile."""
+        ...
+
+    async def write(self, instance: Instance, checkpoint: Checkpoint) -> Committed:
+        """Writes what a segment leaves, fenced by the instance's epoch. Raises LostClaim."""
+        ...
+
+    async def commit(self) -> None:
+        """Raises Transient when it is not certain that it took effect."""
+        ...
+
+
+class InstanceStore(Protocol):
+    """Instances, journals, the outbox and the dead letters of one service."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction on a connection of the step pool."""
+        ...
+
+    async def load(self, key: InstanceKey) -> tuple[Instance, list[Entry]] | None:
+        """An instance as it was last committed, with its journal."""
+        ...
+
+    async def unsent(self, key: InstanceKey) -> list[OutboxMessage]:
+        """What the instance has committed and nobody has marked as sent."""
+        ...
+
+    async def mark_sent(self, ids: Iterable[str]) -> None:
+        """Takes messages off the relay's list."""
+        ...
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Keeps a message that cannot be processed; the same delivery again changes nothing."""
+        ...
+
+
+class Publisher(Protocol):
+    """Publishes with an acknowledgement."""
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
+        """Returns once every message is stored; raises Transient otherwise."""
+        ...
+
+
+class StatusBucket(Protocol):
+    """The projection of instances that the gateway reads."""
+
+    async def put(
+        self, key: InstanceKey, document: bytes, order: tuple[int, int], revision: int | None
+    ) -> None:
+        """Stores the document unless one of the same or a later order is there (rule 25).
+
+        `revision` is the key's last known revision, a hint that spares a read.
+        """
+        ...
+
+
+class Delivery(Protocol):
+    """One delivery of a message, to be settled exactly once."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def headers(self) -> dict[str, str]: ...
+    @property
+    def attempt(self) -> int:
+        """1 for the first delivery."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """Stream, its creation time and the sequence: the same on every delivery (rule 16)."""
+        ...
+
+    async def ack(self) -> None: ...
+    async def nak(self, delay_seconds: float) -> None: ...
+    async def term(self, reason: str) -> None: ...

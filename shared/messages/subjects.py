@@ -1,4 +1,4 @@
-"""Every name on NATS: subjects, streams, consumers, buckets and headers. Nothing else spells one."""
+"""Every name on NATS: subjects, streams, consumers, buckets, headers. Nothing else spells one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ MESSAGE_ID = "Nats-Msg-Id"
 WORKFLOW_ID = "Workflow-Id"
 ACTOR = "Workflow-Actor"
 IDEMPOTENCY_KEY = "Idempotency-Key"
+BODY_HASH = "Workflow-Body-Hash"
 CREATED_AT = "Workflow-Created-At"
 STATUS_REVISION = "Workflow-Status-Revision"
 """Revision of the status key that the gateway created, so that the first put needs no read."""
@@ -14,6 +15,8 @@ STATUS_REVISION = "Workflow-Status-Revision"
 EVENTS_STREAM = "EVENTS"
 INGEST_STREAM = "INGEST"
 STATUS_BUCKET = "workflow-status"
+STATUS_STREAM = f"KV_{STATUS_BUCKET}"
+"""The stream under the bucket, as every NATS client names it."""
 
 
 def start(kind: str) -> str:
@@ -37,7 +40,7 @@ def starts_consumer(service: str) -> str:
 
 
 def wakes_consumer(service: str) -> str:
-    """Durable consumer of a service's wakes, apart from starts so that a backlog delays no timer."""
+    """Durable consumer of a service's wakes: apart, so that a backlog of starts delays no timer."""
     return f"{service}-wakes"
 
 
@@ -69,3 +72,8 @@ def query(service: str, name: str) -> str:
 def status_key(kind: str, workflow_id: str) -> str:
     """Key of an instance in the status bucket."""
     return f"{kind}.{workflow_id}"
+
+
+def status_subject(key: str) -> str:
+    """Where the status bucket keeps a key, as every NATS client does."""
+    return f"$KV.{STATUS_BUCKET}.{key}"

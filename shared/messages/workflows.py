@@ -13,7 +13,7 @@ from shared.messages.base import Message, WorkflowId
 
 
 class Trigger(Message, frozen=True, kw_only=True):
-    """What starts an instance. A subclass names its kind, the service that runs it, and its input."""
+    """What starts an instance; a subclass names its kind, the service that runs it, its input."""
 
     kind: ClassVar[str]
     service: ClassVar[str]

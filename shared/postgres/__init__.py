@@ -1,0 +1,1 @@
+"""Adapters over PostgreSQL: the journal, the outbox and migrations."""

@@ -1,0 +1,1 @@
+"""For tests and workflow authors: servers, twins of the adapters, clocks and faults."""

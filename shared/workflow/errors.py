@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from shared.workflow.records import Entry
+from shared.workflow.records import EntryKey
 
 
 class NonRetryableError(Exception):
@@ -25,6 +24,19 @@ class StepFailed(Exception):
         self.step = step
         self.name = name
         self.message = message
+
+
+class Undecodable(Exception):
+    """A message that cannot become a command; it belongs to the dead letters."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step's failed attempt, before it is known whether another follows."""
+
+    key: EntryKey
+    started_at: datetime
+    error: Exception
 
 
 class StepTimeout(Exception):
@@ -73,12 +85,16 @@ class NotYet(Interruption):
     """The run met a sleep or a retry whose instant has not come: nothing happens (rule 2)."""
 
 
+class Dropped(Interruption):
+    """Trouble that is no attempt: the run is given up and replayed from the journal (rule 7)."""
+
+
 class SegmentAborted(Interruption):
     """A step failed inside a fused segment: the delivery runs again, one commit a step."""
 
-    def __init__(self, failed: Entry):
+    def __init__(self, failure: Failure):
         super().__init__()
-        self.failed = failed
+        self.failure = failure
 
 
 class JournalMismatch(Interruption):

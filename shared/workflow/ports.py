@@ -60,7 +60,15 @@ class Transaction(Protocol):
         ...
 
     async def lock(self, instance: Instance) -> None:
-        """First statement of a transaction after the claim's own. Raises LostClaim."""
+        """First statement of a transaction after the claim's own.
+
+        Raises LostClaim when another worker has claimed since, Transient while another
+        transaction holds the instance.
+        """
+        ...
+
+    def is_transient(self, error: Exception) -> bool:
+        """Whether a step's error is trouble of the database and no attempt (rule 7)."""
         ...
 
     async def allow_idle(self, seconds: float) -> None:
@@ -113,10 +121,11 @@ class StatusBucket(Protocol):
 
     async def put(
         self, key: InstanceKey, document: bytes, order: tuple[int, int], revision: int | None
-    ) -> None:
+    ) -> int | None:
         """Stores the document unless one of the same or a later order is there (rule 25).
 
-        `revision` is the key's last known revision, a hint that spares a read.
+        `revision` is the key's last known revision, a hint that spares a read. Returns the
+        revision that was written, None when nothing was. Raises Transient.
         """
         ...
 

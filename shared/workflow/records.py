@@ -63,7 +63,7 @@ class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message written in the transaction whose effect it tells, published after the commit."""
 
     id: str
-    """Its Nats-Msg-Id, the same whenever it is published."""
+    """Its Nats-Msg-Id, the same whenever it is published; empty for what may well come twice."""
     subject: str
     body: bytes
     headers: dict[str, str] = {}

@@ -1,0 +1,175 @@
+"""The status bucket: the newest document of each instance, never an older one again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+from uuid import uuid4
+
+import msgspec
+from nats.aio.client import Client
+from nats.js.api import Header, RawStreamMsg
+from nats.js.errors import APIError, NotFoundError
+
+from shared.jetstream.connection import jetstream, require_fit
+from shared.jetstream.patience import patiently
+from shared.messages import subjects
+from shared.messages.base import encode
+from shared.messages.workflows import StatusDocument
+from shared.workflow.records import InstanceKey
+
+WRONG_LAST_SEQUENCE = (10071, 10164)
+"""JetStream's error codes for a compare-and-set whose expectation did not hold."""
+
+STREAM = subjects.STATUS_STREAM
+OPERATION = "KV-Operation"
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A document as it stands in the bucket."""
+
+    document: StatusDocument
+    revision: int
+    stored_at: datetime
+    """By the server's clock, that of the streams too: machine time."""
+
+
+class Conflict(Exception):
+    """Another revision stands there than was expected."""
+
+
+class JetStreamStatusBucket:
+    """A `StatusBucket` on a key-value bucket, with what the gateway needs beside it.
+
+    All methods raise Transient while JetStream is away.
+    """
+
+    def __init__(self, client: Client):
+        self._client = client
+        self._js = jetstream(client)
+
+    async def put(
+        self, key: InstanceKey, document: bytes, order: tuple[int, int], revision: int | None
+    ) -> int | None:
+        """Stores the document unless one of the same or a later order is there (rule 25).
+
+        `revision`, 0 for none, is where the caller knows a document of a lower order to be; a
+        wrong one costs a read, no more. Returns the revision written, None when nothing was.
+        """
+        expected = revision
+        while True:
+            if expected is None:
+                found = await self._read(key, direct=False)
+                if found is not None and _order(found) >= order:
+                    return None
+                expected = 0 if found is None else _sequence(found)
+            try:
+                return await self._write(key, document, expected)
+            except Conflict:
+                expected = None
+
+    async def create(self, key: InstanceKey, document: StatusDocument) -> int | None:
+        """Stores the first document of a key; its revision, or None when there is one already.
+
+        Of any number of concurrent callers one succeeds.
+        """
+        attempt_id = str(uuid4())
+        body = encode(document)
+        expected = 0
+        while True:
+            try:
+                return await self._write(key, body, expected, attempt_id)
+            except Conflict:
+                found = await self._read(key, direct=False)
+                if found is not None and _header(found, subjects.MESSAGE_ID) == attempt_id:
+                    # An attempt that timed out had been stored: it is no one else's.
+                    return _sequence(found)
+                if found is not None and not _deleted(found):
+                    return None
+                # Where a key was deleted, the marker's revision is what a new one follows.
+                expected = 0 if found is None else _sequence(found)
+
+    async def get(self, key: InstanceKey) -> Stored | None:
+        """The newest document of the key.
+
+        Any replica may answer; only an absence is confirmed by the leader, so that a key is
+        found as soon as its `create` has returned.
+        """
+        found = await self._read(key, direct=True) or await self._read(key, direct=False)
+        if found is None or _deleted(found):
+            return None
+        if found.time is None:
+            raise ValueError(f"the server told no time of {key}")
+        document = msgspec.json.decode(found.data or b"", type=StatusDocument)
+        return Stored(document, _sequence(found), found.time)
+
+    async def check(self) -> None:
+        """Returns if the bucket is there and answers."""
+        await patiently("look at the status bucket", lambda: self._js.stream_info(STREAM))
+
+    async def delete(self, key: InstanceKey) -> None:
+        """Takes the key away, for retention; nothing happens where there is none."""
+        await patiently(
+            f"delete the status of {key}",
+            lambda: self._js.publish(subjects.status_subject(str(key)), headers={OPERATION: "DEL"}),
+        )
+
+    async def _write(
+        self, key: InstanceKey, body: bytes, expected: int, message_id: str | None = None
+    ) -> int:
+        headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(expected)}
+        if message_id is not None:
+            headers[subjects.MESSAGE_ID] = message_id
+        require_fit(self._client, headers, body)
+        try:
+            acknowledged = await patiently(
+                f"put the status of {key}",
+                lambda: self._js.publish(
+                    subjects.status_subject(str(key)), body, headers=dict(headers)
+                ),
+            )
+        except APIError as error:
+            if error.err_code in WRONG_LAST_SEQUENCE:
+                raise Conflict from error
+            raise
+        return acknowledged.seq
+
+    async def _read(self, key: InstanceKey, *, direct: bool) -> RawStreamMsg | None:
+        async def attempt() -> RawStreamMsg | None:
+            try:
+                return await self._js.get_msg(
+                    STREAM,
+                    subject=subjects.status_subject(str(key)),
+                    direct=direct,
+                )
+            except NotFoundError:
+                return None
+
+        return await patiently(f"read the status of {key}", attempt)
+
+
+def _header(message: RawStreamMsg, name: str) -> str | None:
+    return cast("dict[str, str]", message.headers or {}).get(name)
+
+
+def _deleted(message: RawStreamMsg) -> bool:
+    return _header(message, OPERATION) in {"DEL", "PURGE"}
+
+
+def _sequence(message: RawStreamMsg) -> int:
+    if message.seq is None:
+        raise ValueError("the server told no sequence of a stored message")
+    return message.seq
+
+
+class _Order(msgspec.Struct):
+    generation: int = 0
+    version: int = 0
+
+
+def _order(message: RawStreamMsg) -> tuple[int, int]:
+    """The order of a stored document; a deletion is older than every document."""
+    if _deleted(message):
+        return (-1, -1)
+    order = msgspec.json.decode(message.data or b"", type=_Order)
+    return (order.generation, order.version)

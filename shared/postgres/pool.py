@@ -1,0 +1,52 @@
+"""Connection pools with the session settings that the engine's rules ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    # Generic in its stubs alone.
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+LOCK_TIMEOUT_SECONDS = 2.0
+
+
+class EngineConnection(Connection):
+    """A connection that is given back without the round trip of a reset.
+
+    Engine transactions leave nothing behind: settings are SET LOCAL, locks end with the
+    transaction, and no listener or cursor outlives it.
+    """
+
+    def get_reset_query(self) -> str:
+        """Nothing to reset."""
+        return ""
+
+
+async def create_pool(
+    url: str, *, size: int, name: str, idle_timeout_seconds: float
+) -> asyncpg.Pool[asyncpg.Record]:
+    """A pool of `size` connections, opened as they are needed.
+
+    `idle_timeout_seconds` is the lease: the server cuts off a frozen worker's open transaction
+    after it (engine rule 6). Nothing waits for a lock longer than LOCK_TIMEOUT_SECONDS.
+    """
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        connection_class=EngineConnection,
+        # A connection that is idle for long is kept: opening one costs more than keeping it.
+        max_inactive_connection_lifetime=0,
+        timeout=5,
+        server_settings={
+            "application_name": name,
+            "timezone": "UTC",
+            "lock_timeout": f"{int(LOCK_TIMEOUT_SECONDS * 1000)}ms",
+            "idle_in_transaction_session_timeout": f"{int(idle_timeout_seconds * 1000)}ms",
+        },
+    )

@@ -1,0 +1,111 @@
+"""Rows of the engine's tables as its records, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from shared.messages.workflows import ErrorInfo, Status
+from shared.workflow.records import Entry, Instance, InstanceKey, OutboxMessage
+
+
+def instance(row: asyncpg.Record) -> Instance:
+    """A row of workflow_instances."""
+    return Instance(
+        key=InstanceKey(row["kind"], row["id"]),
+        run=row["run"],
+        epoch=row["epoch"],
+        generation=row["generation"],
+        version=row["version"],
+        status=Status(row["status"]),
+        input=row["input"].encode(),
+        actor=row["actor"],
+        idempotency_key=row["idempotency_key"],
+        body_hash=row["body_hash"],
+        event_sequence=row["event_sequence"],
+        claims_without_progress=row["claims_without_progress"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        wake_at=row["wake_at"],
+        output=_bytes(row["output"]),
+        error=_error(row["error"]),
+    )
+
+
+def entry(row: asyncpg.Record) -> Entry:
+    """A row of workflow_journal."""
+    return Entry(
+        path=row["path"],
+        name=row["name"],
+        occurrence=row["occurrence"],
+        position=row["position"],
+        type=row["type"],
+        state=row["state"],
+        attempts=row["attempts"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        due_at=row["due_at"],
+        result=_bytes(row["result"]),
+        error=_error(row["error"]),
+    )
+
+
+def message(row: asyncpg.Record) -> OutboxMessage:
+    """A row of outbox."""
+    return OutboxMessage(
+        id=row["message_id"],
+        subject=row["subject"],
+        headers=msgspec.json.decode(row["headers"], type=dict[str, str]),
+        body=row["body"],
+    )
+
+
+def journal_columns(entries: Sequence[Entry]) -> tuple[list[Any], ...]:
+    """Entries as the arrays of the CHECKPOINT statement."""
+    return (
+        [e.path for e in entries],
+        [e.name for e in entries],
+        [e.occurrence for e in entries],
+        [e.position for e in entries],
+        [e.type for e in entries],
+        [e.state for e in entries],
+        [e.attempts for e in entries],
+        [e.started_at for e in entries],
+        [e.finished_at for e in entries],
+        [e.due_at for e in entries],
+        [json_text(e.result) for e in entries],
+        [error_text(e.error) for e in entries],
+    )
+
+
+def message_columns(messages: Sequence[OutboxMessage]) -> tuple[list[Any], ...]:
+    """Messages as the arrays of the CHECKPOINT and ENQUEUE statements."""
+    return (
+        [m.id for m in messages],
+        [m.subject for m in messages],
+        [msgspec.json.encode(m.headers).decode() for m in messages],
+        [m.body for m in messages],
+    )
+
+
+def json_text(encoded: bytes | None) -> str | None:
+    """JSON bytes as a json parameter."""
+    return None if encoded is None else encoded.decode()
+
+
+def error_text(error: ErrorInfo | None) -> str | None:
+    """An error as a json parameter."""
+    return None if error is None else msgspec.json.encode(error).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
+
+
+def _error(text: str | None) -> ErrorInfo | None:
+    return None if text is None else msgspec.json.decode(text, type=ErrorInfo)

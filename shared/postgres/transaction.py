@@ -1,0 +1,172 @@
+"""A transaction on one instance, over asyncpg."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from shared.postgres import rows, statements
+from shared.postgres.trouble import is_trouble, transient_trouble
+from shared.workflow.errors import LostClaim, Transient
+from shared.workflow.ports import Connection
+from shared.workflow.records import (
+    Checkpoint,
+    Claim,
+    ClaimRequest,
+    Committed,
+    Entry,
+    Instance,
+    InstanceKey,
+    Refusal,
+)
+
+if TYPE_CHECKING:
+    # Generic in its stubs alone.
+    PooledConnection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:
+    PooledConnection = asyncpg.pool.PoolConnectionProxy
+
+
+def advisory_lock_id(*parts: str) -> int:
+    """A stable signed 64-bit id; advisory locks know only numbers."""
+    digest = blake2b("/".join(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
+
+
+class PostgresTransaction:
+    """See ports.Transaction. Begins and ends on the connection that it is given."""
+
+    def __init__(self, connection: PooledConnection, service: str):
+        self._connection = connection
+        self._service = service
+        self.committed = False
+
+    @property
+    def connection(self) -> Connection:
+        """For step bodies."""
+        return self._connection
+
+    async def begin(self) -> None:
+        """Opens the transaction."""
+        await self._connection.execute("BEGIN")
+
+    async def claim(self, request: ClaimRequest) -> Claim | Refusal:
+        """See ports.Transaction."""
+        key, start = request.key, request.start
+        common = (self._lock_id(key), key.kind, key.id, request.now, int(request.redelivered))
+        async with transient_trouble("claim"):
+            if start is None:
+                row = await self._connection.fetchrow(statements.CLAIM_WAKE, *common)
+            else:
+                row = await self._connection.fetchrow(
+                    statements.CLAIM_START,
+                    *common,
+                    rows.json_text(start.input),
+                    start.actor,
+                    start.idempotency_key,
+                    start.body_hash,
+                    start.created_at,
+                )
+            if row is None:
+                return await self._refusal(request)
+        return Claim(
+            instance=rows.instance(row), created=row["created"], taken_over=row["taken_over"]
+        )
+
+    async def journal(self, key: InstanceKey, run: int) -> list[Entry]:
+        """See ports.Transaction."""
+        async with transient_trouble("journal"):
+            found = await self._connection.fetch(statements.JOURNAL, key.kind, key.id, run)
+        return [rows.entry(row) for row in found]
+
+    async def lock(self, instance: Instance) -> None:
+        """See ports.Transaction."""
+        key = instance.key
+        async with transient_trouble("lock"):
+            row: Any = await self._connection.fetchrow(
+                statements.LOCK, self._lock_id(key), key.kind, key.id, instance.epoch
+            )
+        if not row["held"]:
+            raise Transient(f"{key} is held by another transaction")
+        if not row["owned"]:
+            raise LostClaim
+
+    def is_transient(self, error: Exception) -> bool:
+        """See ports.Transaction."""
+        return self._connection.is_closed() or is_trouble(error)
+
+    async def allow_idle(self, seconds: float) -> None:
+        """See ports.Transaction."""
+        async with transient_trouble("allow_idle"):
+            await self._connection.execute(statements.ALLOW_IDLE, f"{int((seconds + 1) * 1000)}ms")
+
+    async def write(self, instance: Instance, checkpoint: Checkpoint) -> Committed:
+        """See ports.Transaction."""
+        key = instance.key
+        async with transient_trouble("write"):
+            row = await self._connection.fetchrow(
+                statements.CHECKPOINT,
+                key.kind,
+                key.id,
+                instance.run,
+                instance.epoch,
+                instance.version,
+                checkpoint.status.value,
+                checkpoint.now,
+                checkpoint.event_sequence,
+                checkpoint.wake_at,
+                checkpoint.due_at,
+                checkpoint.lease_seconds,
+                checkpoint.progress,
+                rows.json_text(checkpoint.output),
+                rows.error_text(checkpoint.error),
+                checkpoint.finished_at,
+                *rows.journal_columns(checkpoint.entries),
+                str(key),
+                *rows.message_columns(checkpoint.messages),
+            )
+        if row is None or row["journaled"] != len(checkpoint.entries):
+            raise LostClaim
+        return Committed(version=row["version"], generation=row["generation"])
+
+    async def commit(self) -> None:
+        """See ports.Transaction."""
+        try:
+            tag = await self._connection.execute("COMMIT")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise Transient(f"PostgreSQL, commit: {error}") from error
+        if tag != "COMMIT":
+            raise Transient(f"PostgreSQL answered {tag} to COMMIT")
+        self.committed = True
+
+    async def end(self) -> None:
+        """Rolls back what was not committed; a connection that cannot is given up."""
+        if self.committed or self._connection.is_closed():
+            return
+        try:
+            await self._connection.execute("ROLLBACK")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            self._connection.terminate()
+
+    async def _refusal(self, request: ClaimRequest) -> Refusal:
+        """Why the claim returned no row, as far as committed rows tell."""
+        row = await self._connection.fetchrow(
+            statements.REFUSAL, request.key.kind, request.key.id, request.now
+        )
+        if row is None:
+            return Refusal(reason="absent" if request.start is None else "busy")
+        status = row["status"]
+        if status in {"complete", "errored", "terminated"}:
+            return Refusal(reason="ended")
+        if row["early"]:
+            return Refusal(reason="parked")
+        if status == "paused":
+            return Refusal(reason="paused")
+        if row["lease_left"]:
+            return Refusal(reason="leased", retry_seconds=row["lease_left"])
+        return Refusal(reason="busy")
+
+    def _lock_id(self, key: InstanceKey) -> int:
+        return advisory_lock_id(self._service, key.kind, key.id)

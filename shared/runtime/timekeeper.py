@@ -1,0 +1,64 @@
+"""Publishes wakes for instances that are due: timers, retries and crash recovery alike."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from shared.messages import subjects
+from shared.messages.base import encode
+from shared.messages.workflows import Wake
+from shared.postgres.store import PostgresStore
+from shared.workflow.errors import Transient
+from shared.workflow.ports import Clock, Publisher
+from shared.workflow.records import OutboxMessage
+
+log = structlog.get_logger()
+
+
+class Timekeeper:
+    """One loop per replica over the index of `due_at` (engine rule 1)."""
+
+    def __init__(
+        self,
+        store: PostgresStore,
+        publisher: Publisher,
+        clock: Clock,
+        *,
+        interval_seconds: float,
+        batch: int = 500,
+    ):
+        self._store = store
+        self._publisher = publisher
+        self._clock = clock
+        self._interval_seconds = interval_seconds
+        self._batch = batch
+
+    async def run(self) -> None:
+        """Looks until it is cancelled."""
+        while True:
+            taken = 0
+            try:
+                taken = await self.tick()
+            except Transient as error:
+                log.warning("timekeeper_failed", reason=str(error))
+            if taken < self._batch:
+                await asyncio.sleep(self._interval_seconds)
+
+    async def tick(self) -> int:
+        """Takes what is due now and publishes a wake for each; returns how many."""
+        due = await self._store.take_due(self._clock.now(), self._batch)
+        if due:
+            await self._publisher.publish(
+                [
+                    OutboxMessage(
+                        # No deduplication: a swallowed wake is worth less than one too many.
+                        id="",
+                        subject=subjects.wake(key.kind),
+                        body=encode(Wake(id=key.id)),
+                    )
+                    for key in due
+                ]
+            )
+        return len(due)

@@ -1,0 +1,353 @@
+"""In-memory twins of the engine's ports; the conformance suite holds them to the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from shared.messages.workflows import Status
+from shared.workflow.errors import LostClaim, Transient
+from shared.workflow.ports import Connection
+from shared.workflow.records import (
+    Checkpoint,
+    Claim,
+    ClaimRequest,
+    Committed,
+    DeadLetter,
+    Entry,
+    EntryKey,
+    Instance,
+    InstanceKey,
+    OutboxMessage,
+    Refusal,
+)
+
+Statement = tuple[str, tuple[Any, ...]]
+
+
+@dataclass
+class Row:
+    """An instance with what its table has beside the record."""
+
+    instance: Instance
+    lease_until: float | None = None
+    due_at: datetime | None = None
+    machine_due_at: float | None = None
+    wakes: int = 0
+
+
+@dataclass
+class RecordingConnection:
+    """Records statements instead of running them; a step's effects, as the tests see them."""
+
+    statements: list[Statement] = field(default_factory=list[Statement])
+
+    async def execute(self, query: str, *args: Any) -> str:
+        """Records."""
+        self.statements.append((query, args))
+        return "OK"
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        """Records; finds nothing."""
+        self.statements.append((query, args))
+        return []
+
+    async def fetchrow(self, query: str, *args: Any) -> Any:
+        """Records; finds nothing."""
+        self.statements.append((query, args))
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        """Records; finds nothing."""
+        self.statements.append((query, args))
+
+
+class MemoryStore:
+    """See ports.InstanceStore."""
+
+    def __init__(self, monotonic: Callable[[], float]):
+        self.monotonic = monotonic
+        self.rows: dict[InstanceKey, Row] = {}
+        self.journals: dict[tuple[InstanceKey, int], dict[EntryKey, Entry]] = {}
+        self.outbox: dict[str, tuple[InstanceKey, OutboxMessage]] = {}
+        self.sent: set[str] = set()
+        self.dead_letters: dict[str, DeadLetter] = {}
+        self.effects: list[Statement] = []
+        self.held: set[InstanceKey] = set()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[MemoryTransaction]:
+        """See ports.InstanceStore."""
+        transaction = MemoryTransaction(self)
+        try:
+            yield transaction
+        finally:
+            transaction.end()
+
+    async def load(self, key: InstanceKey) -> tuple[Instance, list[Entry]] | None:
+        """See ports.InstanceStore."""
+        row = self.rows.get(key)
+        if row is None:
+            return None
+        return _copy(row.instance), self.entries(key, row.instance.run)
+
+    def entries(self, key: InstanceKey, run: int) -> list[Entry]:
+        """The journal of one run, in order."""
+        found = self.journals.get((key, run), {}).values()
+        return sorted(found, key=lambda entry: (entry.path, entry.position))
+
+    async def unsent(self, key: InstanceKey) -> list[OutboxMessage]:
+        """See ports.InstanceStore."""
+        return [
+            message
+            for source, message in self.outbox.values()
+            if source == key and message.id not in self.sent
+        ]
+
+    async def mark_sent(self, ids: Iterable[str]) -> None:
+        """See ports.InstanceStore."""
+        self.sent.update(ids)
+
+    async def flush_sent(self) -> None:
+        """Nothing is gathered here."""
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """See ports.InstanceStore."""
+        self.dead_letters.setdefault(letter.origin, letter)
+
+    async def take_due(self, now: datetime, limit: int) -> list[InstanceKey]:
+        """Instances that someone must look at, moved forward so that they are taken once."""
+        machine_now = self.monotonic()
+        due = [key for key, row in self.rows.items() if _is_due(row, now, machine_now)][:limit]
+        for key in due:
+            row = self.rows[key]
+            row.due_at = None
+            row.machine_due_at = machine_now + min(60, 2 ** min(row.wakes, 6))
+            row.wakes += 1
+        return due
+
+
+class MemoryTransaction:
+    """See ports.Transaction. What it does takes effect at `commit`."""
+
+    def __init__(self, store: MemoryStore):
+        self._store = store
+        self._connection = RecordingConnection()
+        self._row: Row | None = None
+        self._entries: list[tuple[InstanceKey, int, Entry]] = []
+        self._messages: list[tuple[InstanceKey, OutboxMessage]] = []
+        self._held: InstanceKey | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """For step bodies."""
+        return self._connection
+
+    async def claim(self, request: ClaimRequest) -> Claim | Refusal:
+        """See ports.Transaction."""
+        key = request.key
+        row = self._store.rows.get(key)
+        if not self._hold(key):
+            return self._refusal(row, request) if row is not None else _absent(request)
+        if row is None:
+            if request.start is None:
+                return Refusal(reason="absent")
+            self._row = _new_row(request)
+            return Claim(instance=_copy(self._row.instance), created=True, taken_over=False)
+        machine_now = self._store.monotonic()
+        if not _claimable(row, request.now, machine_now):
+            return self._refusal(row, request)
+        instance = _copy(row.instance)
+        instance.epoch += 1
+        instance.claims_without_progress += int(request.redelivered)
+        self._row = Row(instance, row.lease_until, row.due_at, row.machine_due_at, row.wakes)
+        return Claim(
+            instance=_copy(instance), created=False, taken_over=row.lease_until is not None
+        )
+
+    async def journal(self, key: InstanceKey, run: int) -> list[Entry]:
+        """See ports.Transaction."""
+        return self._store.entries(key, run)
+
+    async def lock(self, instance: Instance) -> None:
+        """See ports.Transaction."""
+        if not self._hold(instance.key):
+            raise Transient(f"{instance.key} is held by another transaction")
+        row = self._store.rows.get(instance.key)
+        if row is None or row.instance.epoch != instance.epoch:
+            raise LostClaim
+        self._row = Row(_copy(row.instance), row.lease_until, row.due_at, row.machine_due_at)
+
+    def is_transient(self, error: Exception) -> bool:
+        """See ports.Transaction."""
+        return isinstance(error, Transient)
+
+    async def allow_idle(self, seconds: float) -> None:
+        """See ports.Transaction."""
+
+    async def write(self, instance: Instance, checkpoint: Checkpoint) -> Committed:
+        """See ports.Transaction."""
+        row = self._row
+        if row is None:
+            raise LostClaim
+        stored = row.instance
+        if (stored.epoch, stored.version) != (instance.epoch, instance.version):
+            raise LostClaim
+        journal = self._store.journals.get((instance.key, instance.run), {})
+        for entry in checkpoint.entries:
+            if entry.key in journal and journal[entry.key].finished:
+                raise LostClaim
+            self._entries.append((instance.key, instance.run, entry))
+        self._messages.extend((instance.key, message) for message in checkpoint.messages)
+        stored.version += 1
+        stored.status = checkpoint.status
+        stored.updated_at = checkpoint.now
+        stored.event_sequence = checkpoint.event_sequence
+        stored.wake_at = checkpoint.wake_at
+        stored.output = checkpoint.output
+        stored.error = checkpoint.error
+        stored.finished_at = checkpoint.finished_at
+        if checkpoint.progress:
+            stored.claims_without_progress = 0
+        lease_seconds = checkpoint.lease_seconds
+        machine_now = self._store.monotonic()
+        row.wakes = 0
+        row.lease_until = None if lease_seconds is None else machine_now + lease_seconds
+        row.machine_due_at = None if lease_seconds is None else machine_now + lease_seconds + 1
+        row.due_at = checkpoint.due_at if lease_seconds is None else None
+        return Committed(version=stored.version, generation=stored.generation)
+
+    async def commit(self) -> None:
+        """See ports.Transaction."""
+        if self._row is not None:
+            self._store.rows[self._row.instance.key] = self._row
+        for key, run, entry in self._entries:
+            self._store.journals.setdefault((key, run), {})[entry.key] = entry
+        for key, message in self._messages:
+            self._store.outbox[message.id] = (key, message)
+        self._store.effects.extend(self._connection.statements)
+        self._connection.statements.clear()
+        self.end()
+
+    def end(self) -> None:
+        """Lets the instance go."""
+        if self._held is not None:
+            self._store.held.discard(self._held)
+            self._held = None
+
+    def _hold(self, key: InstanceKey) -> bool:
+        if key in self._store.held:
+            return False
+        self._store.held.add(key)
+        self._held = key
+        return True
+
+    def _refusal(self, row: Row, request: ClaimRequest) -> Refusal:
+        instance = row.instance
+        if instance.status.ended:
+            return Refusal(reason="ended")
+        if instance.wake_at is not None and instance.wake_at > request.now:
+            return Refusal(reason="parked")
+        if instance.status is Status.PAUSED and instance.wake_at is None:
+            return Refusal(reason="paused")
+        left = (row.lease_until or 0) - self._store.monotonic()
+        if left > 0:
+            return Refusal(reason="leased", retry_seconds=left)
+        return Refusal(reason="busy")
+
+
+@dataclass
+class MemoryPublisher:
+    """See ports.Publisher. `stored` is what consumers would see, repeats of an id dropped."""
+
+    stored: dict[str, OutboxMessage] = field(default_factory=dict[str, OutboxMessage])
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
+        """See ports.Publisher."""
+        for message in messages:
+            self.stored.setdefault(message.id or f"unnamed-{len(self.stored)}", message)
+
+
+@dataclass
+class MemoryDelivery:
+    """See ports.Delivery. `settled` says how, once it is."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    attempt: int = 1
+    origin: str = "MEMORY/0/1"
+    settled: str | None = None
+    delay_seconds: float | None = None
+
+    async def ack(self) -> None:
+        """See ports.Delivery."""
+        self._settle("ack")
+
+    async def nak(self, delay_seconds: float) -> None:
+        """See ports.Delivery."""
+        self.delay_seconds = delay_seconds
+        self._settle("nak")
+
+    async def term(self, reason: str) -> None:
+        """See ports.Delivery."""
+        self._settle(f"term {reason}")
+
+    def _settle(self, word: str) -> None:
+        if self.settled is not None:
+            raise AssertionError(f"settled twice: {self.settled}, then {word}")
+        self.settled = word
+
+
+def _copy(instance: Instance) -> Instance:
+    return msgspec.structs.replace(instance)
+
+
+def _new_row(request: ClaimRequest) -> Row:
+    start = request.start
+    if start is None:
+        raise ValueError("a wake makes no instance")
+    return Row(
+        Instance(
+            key=request.key,
+            run=1,
+            epoch=1,
+            generation=1,
+            version=0,
+            status=Status.RUNNING,
+            input=start.input,
+            actor=start.actor,
+            idempotency_key=start.idempotency_key,
+            body_hash=start.body_hash,
+            event_sequence=0,
+            claims_without_progress=int(request.redelivered),
+            created_at=start.created_at,
+            updated_at=request.now,
+            started_at=request.now,
+        )
+    )
+
+
+def _absent(request: ClaimRequest) -> Refusal:
+    return Refusal(reason="absent" if request.start is None else "busy")
+
+
+def _claimable(row: Row, now: datetime, machine_now: float) -> bool:
+    instance = row.instance
+    if instance.status.ended:
+        return False
+    if instance.status is Status.PAUSED and instance.wake_at is None:
+        return False
+    if instance.wake_at is not None and instance.wake_at > now:
+        return False
+    return row.lease_until is None or row.lease_until <= machine_now
+
+
+def _is_due(row: Row, now: datetime, machine_now: float) -> bool:
+    if row.machine_due_at is not None:
+        return row.machine_due_at <= machine_now
+    return row.due_at is not None and row.due_at <= now

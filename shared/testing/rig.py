@@ -1,0 +1,113 @@
+"""An executor with its ports and a clock that stands still: a workflow's test bench."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Protocol
+
+import msgspec
+
+from shared.messages import subjects
+from shared.messages.base import encode
+from shared.messages.workflows import StatusDocument, Trigger, Wake
+from shared.testing.clocks import ManualClock
+from shared.testing.memory import MemoryDelivery, MemoryPublisher, MemoryStore
+from shared.testing.memory_status import MemoryStatusBucket
+from shared.workflow.execution import EngineSettings
+from shared.workflow.executor import Executor
+from shared.workflow.ports import InstanceStore, Publisher, StatusBucket, Transaction
+from shared.workflow.projection import project
+from shared.workflow.records import Claim, ClaimRequest, InstanceKey, Refusal
+from shared.workflow.registry import Registration, Registry
+
+
+class DueStore(InstanceStore, Protocol):
+    """A store with what the timekeeper needs."""
+
+    async def take_due(self, now: datetime, limit: int) -> list[InstanceKey]:
+        """See PostgresStore."""
+        ...
+
+    async def flush_sent(self) -> None:
+        """See PostgresStore."""
+        ...
+
+
+@dataclass
+class Rig:
+    """Starts instances, moves time, redelivers, and shows what came of it.
+
+    Deliveries are handed over directly, so that a test decides what arrives when; every other
+    port may be a twin in memory or the real one.
+    """
+
+    registrations: Iterable[Registration]
+    clock: ManualClock = field(default_factory=ManualClock)
+    settings: EngineSettings = EngineSettings()  # noqa: RUF009 - frozen
+    store: DueStore = field(default_factory=lambda: MemoryStore(monotonic))
+    publisher: Publisher = field(default_factory=MemoryPublisher)
+    statuses: StatusBucket = field(default_factory=MemoryStatusBucket)
+
+    def __post_init__(self) -> None:
+        registrations = tuple(self.registrations)
+        self.service = registrations[0].trigger.service
+        self.executor = Executor(
+            service=self.service,
+            registry=Registry(registrations),
+            store=self.store,
+            publisher=self.publisher,
+            statuses=self.statuses,
+            clock=self.clock,
+            monotonic=monotonic,
+            settings=self.settings,
+        )
+
+    def start_delivery(self, trigger: Trigger, *, attempt: int = 1) -> MemoryDelivery:
+        """A delivery of a start, as a gateway publishes it. The trigger needs an id."""
+        return MemoryDelivery(
+            subjects.start(trigger.kind),
+            encode(trigger),
+            {subjects.WORKFLOW_ID: trigger.id or ""},
+            attempt=attempt,
+            origin=f"RIG/0/{trigger.kind}.{trigger.id}",
+        )
+
+    async def start(self, trigger: Trigger, *, attempt: int = 1) -> str:
+        """Delivers a start; returns the outcome."""
+        return await self.executor.deliver(self.start_delivery(trigger, attempt=attempt))
+
+    async def wake(self, kind: str, workflow_id: str, *, attempt: int = 1) -> str:
+        """Delivers a wake; returns the outcome."""
+        body = encode(Wake(id=workflow_id))
+        return await self.executor.deliver(
+            MemoryDelivery(subjects.wake(kind), body, attempt=attempt)
+        )
+
+    async def claim(self, transaction: Transaction, kind: str, workflow_id: str) -> Claim | Refusal:
+        """Takes an instance as a redelivered wake does, without running it."""
+        return await transaction.claim(
+            ClaimRequest(key=InstanceKey(kind, workflow_id), now=self.clock.now(), redelivered=True)
+        )
+
+    async def advance(self, duration: timedelta) -> list[str]:
+        """Moves time and wakes what is due, until nothing is; returns the outcomes."""
+        self.clock.advance(duration)
+        outcomes: list[str] = []
+        while due := await self.store.take_due(self.clock.now(), 100):
+            for key in due:
+                outcomes.append(await self.wake(key.kind, key.id))  # noqa: PERF401 - one by one
+        return outcomes
+
+    async def status(self, kind: str, workflow_id: str) -> StatusDocument:
+        """The status as the journal has it. Raises KeyError for an unknown instance."""
+        loaded = await self.store.load(InstanceKey(kind, workflow_id))
+        if loaded is None:
+            raise KeyError(workflow_id)
+        return project(*loaded)
+
+    async def output(self, kind: str, workflow_id: str) -> object:
+        """What `run` returned, as plain JSON values."""
+        return msgspec.json.decode((await self.status(kind, workflow_id)).output)

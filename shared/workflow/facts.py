@@ -1,0 +1,66 @@
+"""Facts that steps publish, as the messages that the outbox holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID, uuid5
+
+import msgspec
+
+from shared.messages import subjects
+from shared.messages.base import encode
+from shared.messages.events import Event, EventEnvelope, WorkflowReference
+from shared.workflow.records import EntryKey, Instance, OutboxMessage
+
+NAMESPACE = UUID("5d2c1c1e-6f0a-5f43-9f53-8a0f6c1b7d10")
+"""Root of every id that is derived instead of drawn."""
+
+
+def envelope(
+    event: Event,
+    *,
+    event_id: str,
+    service: str,
+    occurred_at: datetime,
+    workflow: WorkflowReference | None = None,
+    sequence: int | None = None,
+) -> OutboxMessage:
+    """A fact, ready for the outbox."""
+    body = EventEnvelope(
+        id=event_id,
+        name=event.name,
+        occurred_at=occurred_at,
+        data=msgspec.Raw(encode(event)),
+        workflow=workflow,
+        sequence=sequence,
+    )
+    return OutboxMessage(
+        id=event_id, subject=subjects.event(service, event.name), body=encode(body)
+    )
+
+
+def facts_of(
+    instance: Instance,
+    service: str,
+    key: EntryKey,
+    events: Sequence[Event],
+    occurred_at: datetime,
+) -> list[OutboxMessage]:
+    """The facts of one step, numbered on from the instance's last.
+
+    Ids are derived from the step, so that a step made again after a crash publishes the same.
+    """
+    workflow = WorkflowReference(kind=instance.key.kind, id=instance.key.id, run=instance.run)
+    place = f"{instance.key}/{instance.run}/{key.path}/{key.name}/{key.occurrence}"
+    return [
+        envelope(
+            event,
+            event_id=str(uuid5(NAMESPACE, f"{place}/{number}")),
+            service=service,
+            occurred_at=occurred_at,
+            workflow=workflow,
+            sequence=instance.event_sequence + number,
+        )
+        for number, event in enumerate(events, start=1)
+    ]

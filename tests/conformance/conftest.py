@@ -1,0 +1,120 @@
+"""Each test here runs twice: on the in-memory twins and on the real servers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+import pytest
+
+from shared.jetstream import topology
+from shared.jetstream.connection import connect, jetstream
+from shared.jetstream.publisher import JetStreamPublisher
+from shared.jetstream.status import JetStreamStatusBucket
+from shared.postgres.migrations import ENGINE_SQL
+from shared.postgres.pool import create_pool
+from shared.postgres.store import PostgresStore
+from shared.testing.memory import MemoryStore
+from shared.testing.rig import DueStore, Rig
+from shared.testing.samples import EFFECTS_SQL, SampleWorkflow, StartSample
+from shared.testing.servers import Databases
+from shared.workflow.execution import EngineSettings
+from shared.workflow.registry import register
+
+
+class Bench(Protocol):
+    """A rig and what its steps left outside the engine."""
+
+    rig: Rig
+    store: DueStore
+    workflow: SampleWorkflow
+
+    async def effects(self, workflow_id: str) -> list[str]: ...
+
+
+LEASE_SECONDS = 0.5
+
+
+class MemoryBench:
+    def __init__(self, settings: EngineSettings) -> None:
+        self.workflow = SampleWorkflow()
+        self.store = MemoryStore(monotonic)
+        self.rig = Rig([register(StartSample, self.workflow)], store=self.store, settings=settings)
+
+    async def effects(self, workflow_id: str) -> list[str]:
+        return [args[1] for _, args in self.store.effects if args[0] == workflow_id]
+
+
+class RealBench:
+    def __init__(self, rig: Rig, store: PostgresStore, workflow: SampleWorkflow):
+        self.rig = rig
+        self.store = store
+        self.workflow = workflow
+
+    async def effects(self, workflow_id: str) -> list[str]:
+        async with self.store.transaction() as transaction:
+            found = await transaction.connection.fetch(
+                "SELECT step FROM effects WHERE workflow_id = $1 ORDER BY id", workflow_id
+            )
+        return [row["step"] for row in found]
+
+
+@pytest.fixture
+def engine_settings() -> EngineSettings:
+    """Short leases for tests that wait for one; segments that no slow machine breaks up."""
+    return EngineSettings(lease_seconds=LEASE_SECONDS, segment_seconds=10)
+
+
+@pytest.fixture(scope="session")
+def sample_sql(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The effect log's migration."""
+    folder = tmp_path_factory.mktemp("sample-sql")
+    (folder / "0001_effects.sql").write_text(EFFECTS_SQL)
+    return folder
+
+
+@pytest.fixture
+def memory_bench(engine_settings: EngineSettings) -> Bench:
+    """A rig on the twins."""
+    return MemoryBench(engine_settings)
+
+
+@pytest.fixture
+async def real_bench(
+    engine_settings: EngineSettings, databases: Databases, nats_url: str, sample_sql: Path
+) -> AsyncIterator[Bench]:
+    """A rig on PostgreSQL and JetStream."""
+    url = await databases.create("sample", {"engine": ENGINE_SQL, "sample": sample_sql})
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(databases.drop, url)
+        client = await connect(nats_url, "bench")
+        stack.push_async_callback(client.close)
+        await topology.ensure(jetstream(client), "sample", ["sample"])
+        pools = [
+            await create_pool(
+                url, size=8, name="bench", idle_timeout_seconds=engine_settings.lease_seconds
+            )
+            for _ in range(2)
+        ]
+        for pool in pools:
+            stack.callback(pool.terminate)
+        store = PostgresStore("sample", *pools)
+        workflow = SampleWorkflow()
+        rig = Rig(
+            [register(StartSample, workflow)],
+            store=store,
+            publisher=JetStreamPublisher(client),
+            statuses=JetStreamStatusBucket(client),
+            settings=engine_settings,
+        )
+        yield RealBench(rig, store, workflow)
+
+
+@pytest.fixture(params=["memory", "real"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    """A rig on either."""
+    chosen: Bench = request.getfixturevalue(f"{request.param}_bench")
+    return chosen

@@ -1,0 +1,87 @@
+"""Fixtures for all tiers: real servers, shared or of a test's own, and fresh databases."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+import services
+from shared.postgres.migrations import ENGINE_SQL
+from shared.runtime.embedded.nats import EmbeddedNats
+from shared.runtime.embedded.postgres import EmbeddedPostgres
+from shared.testing.servers import (
+    Databases,
+    Server,
+    delete_streams,
+    embedded_nats,
+    embedded_postgres,
+    nats_for_tests,
+    postgres_for_tests,
+)
+
+MakeDatabase = Callable[[str], Awaitable[str]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marker that ties a test to the rules it shows."""
+    config.addinivalue_line("markers", "rule(*ids): the rules of the specification it shows")
+
+
+@pytest.fixture(scope="session")
+async def postgres_server() -> AsyncIterator[Server]:
+    """The PostgreSQL of the whole test run; `url` is its superuser's."""
+    async with postgres_for_tests() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def nats_server() -> AsyncIterator[Server]:
+    """The nats-server of the whole test run. Tests use `nats_url`, which finds it empty."""
+    async with nats_for_tests() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def databases(postgres_server: Server) -> AsyncIterator[Databases]:
+    """Makes databases by `create(service, directories)`."""
+    made = Databases(postgres_server.url)
+    yield made
+    await made.drop_all()
+
+
+@pytest.fixture
+async def make_database(databases: Databases) -> AsyncIterator[MakeDatabase]:
+    """`url = await make_database("player")`: a migrated database of the test's own."""
+    urls: list[str] = []
+
+    async def make(service: str) -> str:
+        own_sql = Path(services.__path__[0]) / service / "sql"
+        urls.append(await databases.create(service, {"engine": ENGINE_SQL, service: own_sql}))
+        return urls[-1]
+
+    yield make
+    for url in urls:
+        await databases.drop(url)
+
+
+@pytest.fixture
+async def nats_url(nats_server: Server) -> str:
+    """The shared nats-server without any stream."""
+    await delete_streams(nats_server.url)
+    return nats_server.url
+
+
+@pytest.fixture
+async def own_nats() -> AsyncIterator[EmbeddedNats]:
+    """A nats-server of the test's own, which it may kill and start again."""
+    async with embedded_nats() as server:
+        yield server
+
+
+@pytest.fixture
+async def own_postgres() -> AsyncIterator[EmbeddedPostgres]:
+    """A PostgreSQL of the test's own, which it may kill and start again."""
+    async with embedded_postgres() as server:
+        yield server

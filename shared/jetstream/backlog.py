@@ -17,7 +17,8 @@ class _State(msgspec.Struct):
 
 
 class _Information(msgspec.Struct):
-    state: _State
+    state: _State | None = None
+    """Left out where there is no such stream."""
 
 
 async def oldest_at(client: Client, stream: str) -> datetime | None:
@@ -33,4 +34,4 @@ async def oldest_at(client: Client, stream: str) -> datetime | None:
 
     answer = await patiently(f"look at the stream {stream}", attempt)
     state = msgspec.json.decode(answer, type=_Information).state
-    return state.first_ts if state.messages else None
+    return state.first_ts if state is not None and state.messages else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from importlib.metadata import version
 from typing import TypeVar
 
 import msgspec
@@ -30,6 +29,8 @@ Answer = Callable[[bytes, Mapping[str, str]], Awaitable[bytes]]
 """Takes a request's body and headers; raises Refused or Transient."""
 
 REPLY_SECONDS = 5.0
+CONTRACT_VERSION = "1.0.0"
+"""Of the requests as such, which the services API shows; not of the build."""
 
 
 class Unavailable(Exception):
@@ -64,7 +65,7 @@ class RequestServer:
         self._service = await micro.add_service(
             self._client,
             name=self._name,
-            version=version("padawanforge-workflows"),
+            version=CONTRACT_VERSION,
             queue_group=self._name,
         )
         for subject, answer in self._answers.items():

@@ -131,6 +131,14 @@ class Accepted(Message, frozen=True, kw_only=True):
     workflow_id: str
 
 
+class BatchAccepted(Message, frozen=True, kw_only=True):
+    """Answer to a batch of starts."""
+
+    workflow_ids: tuple[str, ...]
+    skipped: tuple[str, ...]
+    """Ids that existed before; those instances are as they were."""
+
+
 class InstanceQuery(Message, frozen=True, kw_only=True):
     """Asks a service for an instance by its key."""
 

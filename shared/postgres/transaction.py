@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import asyncpg
 
 from shared.postgres import rows, statements
 from shared.postgres.trouble import is_trouble, transient_trouble
-from shared.workflow.errors import LostClaim, Transient
+from shared.workflow.errors import LostClaim, Transient, WorkflowMisuse
 from shared.workflow.ports import Connection
 from shared.workflow.records import (
     Checkpoint,
@@ -33,6 +35,18 @@ def advisory_lock_id(*parts: str) -> int:
     """A stable signed 64-bit id; advisory locks know only numbers."""
     digest = blake2b("/".join(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)
+
+
+@asynccontextmanager
+async def body_left_intact() -> AsyncGenerator[None]:
+    """Names the step that caught an error of its own statement, after which all fails."""
+    try:
+        yield
+    except asyncpg.InFailedSQLTransactionError as error:
+        raise WorkflowMisuse(
+            "a step caught a database error and went on: let it raise, or run the statement "
+            "in a savepoint"
+        ) from error
 
 
 class PostgresTransaction:
@@ -105,7 +119,7 @@ class PostgresTransaction:
     async def write(self, instance: Instance, checkpoint: Checkpoint) -> Committed:
         """See ports.Transaction."""
         key = instance.key
-        async with transient_trouble("write"):
+        async with transient_trouble("write"), body_left_intact():
             row = await self._connection.fetchrow(
                 statements.CHECKPOINT,
                 key.kind,
@@ -135,7 +149,8 @@ class PostgresTransaction:
         """See ports.Transaction."""
         try:
             tag = await self._connection.execute("COMMIT")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except Exception as error:
+            # Whatever it is, nobody knows whether the commit took effect (engine rule 7).
             raise Transient(f"PostgreSQL, commit: {error}") from error
         if tag != "COMMIT":
             raise Transient(f"PostgreSQL answered {tag} to COMMIT")
@@ -147,7 +162,7 @@ class PostgresTransaction:
             return
         try:
             await self._connection.execute("ROLLBACK")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except Exception:  # noqa: BLE001 - the server rolls back what is cut off
             self._connection.terminate()
 
     async def _refusal(self, request: ClaimRequest) -> Refusal:

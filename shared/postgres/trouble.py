@@ -32,7 +32,8 @@ async def transient_trouble(doing: str) -> AsyncGenerator[None]:
     """Turns what can go wrong with the server or the way to it into Transient."""
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # The library's InternalClientError is how it meets a session that the server has ended.
         raise Transient(f"PostgreSQL, {doing}: {error or type(error).__name__}") from error
     except asyncpg.PostgresError as error:
         if is_trouble(error):

@@ -39,8 +39,8 @@ async def _alive() -> str | None:
     return None
 
 
-async def serve(host: str, port: int, *, started: Check, ready: Check) -> web.AppRunner:
-    """Serves /healthz, /startupz, /readyz and /metrics; the caller cleans the runner up."""
+def routes(*, started: Check, ready: Check) -> list[web.RouteDef]:
+    """/healthz, /startupz, /readyz and /metrics."""
 
     def probe(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(_: web.Request) -> web.Response:
@@ -48,15 +48,18 @@ async def serve(host: str, port: int, *, started: Check, ready: Check) -> web.Ap
 
         return handle
 
+    return [
+        web.get("/healthz", probe(_alive)),
+        web.get("/startupz", probe(started)),
+        web.get("/readyz", probe(ready)),
+        web.get("/metrics", _metrics),
+    ]
+
+
+async def serve(host: str, port: int, *, started: Check, ready: Check) -> web.AppRunner:
+    """Serves these routes alone; the caller cleans the runner up."""
     app = web.Application()
-    app.add_routes(
-        [
-            web.get("/healthz", probe(_alive)),
-            web.get("/startupz", probe(started)),
-            web.get("/readyz", probe(ready)),
-            web.get("/metrics", _metrics),
-        ]
-    )
+    app.add_routes(routes(started=started, ready=ready))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()

@@ -9,9 +9,8 @@ import structlog
 from shared.messages import subjects
 from shared.messages.base import encode
 from shared.messages.workflows import Wake
-from shared.postgres.store import PostgresStore
 from shared.workflow.errors import Transient
-from shared.workflow.ports import Clock, Publisher
+from shared.workflow.ports import Clock, DueInstances, Publisher
 from shared.workflow.records import OutboxMessage
 
 log = structlog.get_logger()
@@ -22,7 +21,7 @@ class Timekeeper:
 
     def __init__(
         self,
-        store: PostgresStore,
+        store: DueInstances,
         publisher: Publisher,
         clock: Clock,
         *,

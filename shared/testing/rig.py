@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 from typing import Protocol
 
@@ -18,18 +18,14 @@ from shared.testing.memory import MemoryDelivery, MemoryPublisher, MemoryStore
 from shared.testing.memory_status import MemoryStatusBucket
 from shared.workflow.execution import EngineSettings
 from shared.workflow.executor import Executor
-from shared.workflow.ports import InstanceStore, Publisher, StatusBucket, Transaction
+from shared.workflow.ports import DueInstances, InstanceStore, Publisher, StatusBucket, Transaction
 from shared.workflow.projection import project
 from shared.workflow.records import Claim, ClaimRequest, InstanceKey, Refusal
 from shared.workflow.registry import Registration, Registry
 
 
-class DueStore(InstanceStore, Protocol):
-    """A store with what the timekeeper needs."""
-
-    async def take_due(self, now: datetime, limit: int) -> list[InstanceKey]:
-        """See PostgresStore."""
-        ...
+class DueStore(InstanceStore, DueInstances, Protocol):
+    """A store with what the timekeeper and the relay need."""
 
     async def flush_sent(self) -> None:
         """See PostgresStore."""

@@ -398,6 +398,12 @@ class Execution:
             raise self._dead(Dropped(str(error))) from error
         except Interruption as lost:
             raise self._dead(lost) from None
+        except WorkflowMisuse as misuse:
+            await self._discard()
+            if self.fused:
+                # Unfused, the redelivery tells which step it was and keeps those before it.
+                raise self._dead(Dropped(str(misuse))) from misuse
+            raise
         instance.version = committed.version
         instance.generation = committed.generation
         instance.status = status

@@ -108,6 +108,14 @@ class InstanceStore(Protocol):
         ...
 
 
+class DueInstances(Protocol):
+    """The index of what someone must look at."""
+
+    async def take_due(self, now: datetime, limit: int) -> list[InstanceKey]:
+        """Takes what is due at `now`, moved forward so that it is taken once (rule 1)."""
+        ...
+
+
 class Publisher(Protocol):
     """Publishes with an acknowledgement."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 from random import Random
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from shared.messages.events import Event
 from shared.workflow.ports import Connection
@@ -42,6 +42,9 @@ Store_co = TypeVar("Store_co", covariant=True)
 
 
 class StoreFactory(Protocol[Store_co]):
-    """Makes a store on a step's connection; a class with this constructor is one."""
+    """Makes a store on a step's connection, bound to the id of whom the step is about.
 
-    def __call__(self, connection: Connection, /) -> Store_co: ...
+    A class with this constructor is one.
+    """
+
+    def __call__(self, connection: Connection, subject: Any, /) -> Store_co: ...

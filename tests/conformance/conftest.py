@@ -28,9 +28,12 @@ from shared.workflow.registry import register
 class Bench(Protocol):
     """A rig and what its steps left outside the engine."""
 
-    rig: Rig
-    store: DueStore
-    workflow: SampleWorkflow
+    @property
+    def rig(self) -> Rig: ...
+    @property
+    def store(self) -> DueStore: ...
+    @property
+    def workflow(self) -> SampleWorkflow: ...
 
     async def effects(self, workflow_id: str) -> list[str]: ...
 

@@ -40,6 +40,7 @@ class Achieved(Message, frozen=True, kw_only=True):
 class Statistics(Message, frozen=True, kw_only=True):
     """Balances and lifetime counters, once all completed sessions are counted."""
 
+    player_id: UUID
     level: int
     xp: int
     coins: int

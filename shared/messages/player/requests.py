@@ -12,7 +12,6 @@ from shared.messages.player.values import (
     AchievementId,
     AchievementType,
     Amount,
-    Count,
     Cursor,
     Email,
     ItemName,
@@ -73,7 +72,7 @@ class Grant(Message, frozen=True, kw_only=True):
     xp: Amount = 0
     coins: Amount = 0
     skill_points: Amount = 0
-    streak_freezes: Annotated[Count, Meta(le=1000)] = 0
+    streak_freezes: Annotated[int, Meta(ge=0, le=1000)] = 0
     """Each keeps the streak over one day without a reward."""
     items: Annotated[tuple[ItemName, ...], Meta(max_length=100)] = ()
 

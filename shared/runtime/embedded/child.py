@@ -13,6 +13,7 @@ from pathlib import Path
 
 POLL_SECONDS = 0.02
 TAIL_LINES = 5
+TAIL_BYTES = 1000
 
 
 class ChildError(Exception):
@@ -36,6 +37,7 @@ class ChildProcess(ABC):
         self._ready_seconds = ready_seconds
         self._stop_seconds = stop_seconds
         self._process: Process | None = None
+        self._log_start = 0
 
     @property
     def pid(self) -> int | None:
@@ -76,6 +78,7 @@ class ChildProcess(ABC):
 
     async def spawn(self) -> None:
         """Starts the process without waiting for it."""
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self._process = await launch(
             self.command(), self.environment(), self.log, identity=self.identity()
         )
@@ -106,18 +109,22 @@ class ChildProcess(ABC):
         await self.stop()
         await self.start()
 
+    def last_words(self) -> str:
+        """The end of what it printed since it was started, as one line."""
+        return tail(self.log, self._log_start)
+
     async def _until_ready(self) -> None:
         try:
             async with asyncio.timeout(self._ready_seconds):
                 while not await self.is_ready():
                     if not self.running:
-                        raise ChildError(f"{self.name} ended while it started: {tail(self.log)}")
+                        raise ChildError(f"{self.name} ended while it started: {self.last_words()}")
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             await self.kill()
             raise ChildError(
                 f"{self.name} was not ready within {self._ready_seconds:g} s; see {self.log}: "
-                f"{tail(self.log)}"
+                f"{self.last_words()}"
             ) from None
         except BaseException:
             # Nobody will know of a child whose start failed, so it must not stay behind.
@@ -150,12 +157,15 @@ async def launch(
         )
 
 
-def tail(log: Path) -> str:
-    """The last lines of a log, as one line."""
-    if not log.exists():
+def tail(log: Path, start: int = 0) -> str:
+    """The last lines of a log from byte `start` on, as one line."""
+    end = log.stat().st_size if log.exists() else 0
+    if end <= start:
         return "it printed nothing"
-    lines = log.read_text(errors="replace").strip().splitlines()[-TAIL_LINES:]
-    return " | ".join(line.strip() for line in lines) or "it printed nothing"
+    with log.open("rb") as file:
+        file.seek(max(start, end - TAIL_BYTES))
+        lines = file.read().decode(errors="replace").strip().splitlines()[-TAIL_LINES:]
+    return " | ".join(line.strip() for line in lines)
 
 
 def is_free(port: int) -> bool:

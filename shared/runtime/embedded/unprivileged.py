@@ -63,9 +63,8 @@ def data_home(data: Path, user: Account | None) -> Path:
     if data.exists() or user.can_enter(data.parent):
         return data
     home = _refuge() / f"data-{secrets.token_hex(6)}"
-    home.mkdir(mode=0o711)
-    data.symlink_to(home / data.name)
-    return home / data.name
+    data.symlink_to(home)
+    return home
 
 
 def reachable_copy(folders: list[Path], user: Account | None) -> Path:
@@ -82,12 +81,17 @@ def reachable_copy(folders: list[Path], user: Account | None) -> Path:
             shutil.copytree(folder, draft / folder.name, symlinks=True)
         for each in (draft, *draft.rglob("*")):
             if not each.is_symlink():
-                each.chmod(each.stat().st_mode | (0o055 if each.is_dir() else 0o044))
+                each.chmod(_opened(each.stat().st_mode))
         try:
             draft.rename(copy)
         except OSError:  # another process was first
             shutil.rmtree(draft)
     return copy
+
+
+def _opened(mode: int) -> int:
+    """What the owner may read or enter, everybody may."""
+    return mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6
 
 
 def _refuge() -> Path:

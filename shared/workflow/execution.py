@@ -70,6 +70,8 @@ class Execution:
         committed: Callable[[Execution], Awaitable[None]],
     ):
         self.instance = instance
+        # What an unfinished instance was paused for is over once it is claimed.
+        instance.error = None
         self.service = service
         self.journal: dict[EntryKey, Entry] = {entry.key: entry for entry in entries}
         self.unpublished: list[OutboxMessage] = []

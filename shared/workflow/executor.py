@@ -249,9 +249,11 @@ class Executor:
         if start.start_at is not None:
             await execution.begin_at(start.start_at)
         context = WorkflowContext(execution, execution.branch, Options())
-        output = await registration.workflow.run(context, start)
-        execution.raise_if_interrupted()
-        return output
+        try:
+            return await registration.workflow.run(context, start)
+        finally:
+            # Whatever the workflow made of its interruption, that is how this run ends.
+            execution.raise_if_interrupted()
 
     async def _mismatched(
         self, delivery: Delivery, execution: Execution, mismatch: JournalMismatch

@@ -8,11 +8,11 @@ from hashlib import sha256
 from uuid import UUID
 
 import asyncpg
-import msgspec
 import structlog
 
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
+from shared.messages.decoding import decode
 from shared.messages.problems import Refused
 from shared.postgres import statements
 from shared.postgres.rows import message_columns
@@ -115,13 +115,7 @@ class Dispatcher:
             raise Refused(
                 "too_large", f"{len(body)} bytes; {MAX_CONTENT_BYTES} are allowed", status=413
             )
-        try:
-            decoded: Message = msgspec.json.decode(body, type=handler.message)
-        except msgspec.ValidationError as error:
-            _, _, path = str(error).partition(" - at `$.")
-            raise Refused("invalid", str(error), field=path.rstrip("`") or None) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Refused("malformed", f"not JSON: {error}", status=400) from error
+        decoded: Message = decode(body, handler.message)
         return decoded
 
     async def _known_reply(

@@ -131,9 +131,11 @@ class Service:
             self._started = True
             log.info("service_started", service=self.name, kinds=self._registry.kinds)
             await self._stopping.wait()
-            log.info("service_draining", service=self.name, failure=self._failure)
+            # Read before the client is closed below, which is no failure.
+            failure = self._failure
+            log.info("service_draining", service=self.name, failure=failure)
         log.info("service_stopped", service=self.name)
-        return self._failure
+        return failure
 
     async def _assemble(self, stack: AsyncExitStack, client: Client, js: JetStreamContext) -> None:
         """Makes and starts every part; the stack ends them in the reverse order."""

@@ -12,6 +12,8 @@ import msgspec
 
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, encode, is_workflow_id
+from shared.messages.decoding import decode
+from shared.messages.problems import Refused
 from shared.messages.workflows import Trigger, Wake
 from shared.workflow.context import WorkflowContext
 from shared.workflow.errors import Undecodable
@@ -102,11 +104,12 @@ class Registry:
             raise Undecodable(f"{len(body)} bytes; an input may have {MAX_CONTENT_BYTES}")
         try:
             if not is_start:
-                wake = msgspec.json.decode(body, type=Wake)
+                wake = decode(body, Wake)
                 return Command(InstanceKey(registration.kind, wake.id), registration, None)
-            trigger = msgspec.json.decode(body, type=registration.trigger)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Undecodable(str(error)) from error
+            trigger = decode(body, registration.trigger)
+        except Refused as refused:
+            field = f"{refused.field}: " if refused.field else ""
+            raise Undecodable(f"{field}{refused.detail}") from refused
         return Command(
             InstanceKey(registration.kind, _instance_id(headers, trigger, origin)),
             registration,

@@ -158,6 +158,7 @@ async def test_a_bare_publish_finds_its_id(
         (b"{}", {"Workflow-Id": "no spaces"}),
         (b'{"startAt": "2026-03-01T08:00:00"}', {}),
         (b"\xff\xfe", {}),
+        (b'{"deep":' + b"[" * 5000, {}),
         (b'{"pad": "' + b"x" * 1024 * 1024 + b'"}', {}),
     ],
 )

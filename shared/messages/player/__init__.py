@@ -55,10 +55,12 @@ from shared.messages.player.requests import (
     UpdateAchievement,
     UpdatePlayer,
 )
+from shared.messages.player.values import DEFAULT_DIFFICULTY
 
 SERVICE = "player"
 
 __all__ = [
+    "DEFAULT_DIFFICULTY",
     "SERVICE",
     "Achieved",
     "Achievement",

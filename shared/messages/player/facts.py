@@ -6,6 +6,7 @@ from uuid import UUID
 
 from shared.messages.base import Message
 from shared.messages.player.values import (
+    DEFAULT_DIFFICULTY,
     ActivityName,
     Count,
     Instant,
@@ -33,9 +34,10 @@ class SessionReported(Message, frozen=True, kw_only=True):
 
     session_id: UUID
     player_id: UUID | None = None
-    """None for a guest's session, which is deleted after 24 hours."""
+    """None for a guest's session, which is deleted after 24 hours; of a session that is known, its
+    player need not be named again."""
     status: SessionStatus = "completed"
-    difficulty: Name = "normal"
+    difficulty: Name = DEFAULT_DIFFICULTY
     started_at: Instant | None = None
     """Play time counts from here; left out, from the earliest report of the session."""
     ended_at: Instant | None = None

@@ -33,3 +33,5 @@ ZoneName = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=64)]
 AchievementType = Literal["level", "experience", "sessions", "streak", "accuracy"]
 ActivityName = Literal["npc_interaction", "create_npc", "lobby_participation"]
 SessionStatus = Literal["active", "abandoned", "completed"]
+
+DEFAULT_DIFFICULTY = "normal"

@@ -1,0 +1,148 @@
+"""The gateway put together, and its process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+
+import structlog
+from aiohttp import web
+from nats.aio.client import Client
+
+from services.gateway import middleware
+from services.gateway.config import GatewaySettings
+from services.gateway.routes import achievements, forwarding, players, sessions
+from services.gateway.routes.workflows import WorkflowRoutes
+from services.gateway.starts import Starter
+from services.gateway.statuses import StatusReader
+from shared.jetstream.connection import Unreachable, connect, jetstream
+from shared.jetstream.publisher import JetStreamPublisher
+from shared.jetstream.requests import Requests
+from shared.jetstream.status import JetStreamStatusBucket
+from shared.jetstream.topology import ensure_streams
+from shared.messages.base import MAX_CONTENT_BYTES
+from shared.messages.workflows import TRIGGERS
+from shared.runtime import health
+from shared.runtime.clocks import SystemClock
+from shared.runtime.config import ConfigurationError, Secret, load
+from shared.runtime.logging import configure
+from shared.workflow.errors import Transient
+from shared.workflow.ports import Clock
+
+log = structlog.get_logger()
+
+READY_SECONDS = 2.0
+
+
+async def ensure(client: Client, *, replicas: int = 1) -> None:
+    """Makes the streams of all kinds exist, so that starts are kept before their service runs."""
+    kinds: dict[str, list[str]] = {}
+    for kind, trigger in TRIGGERS.items():
+        kinds.setdefault(trigger.service, []).append(kind)
+    for service, of_service in kinds.items():
+        await ensure_streams(jetstream(client), service, of_service, replicas=replicas)
+
+
+def create_app(
+    client: Client, api_key: Secret, clock: Clock, *, stopping: asyncio.Event | None = None
+) -> web.Application:
+    """The gateway on a connection. Once `stopping` is set it is not ready any more."""
+    statuses = JetStreamStatusBucket(client)
+    starter = Starter(statuses, JetStreamPublisher(client), clock)
+    reader = StatusReader(statuses, client, clock, TRIGGERS)
+
+    async def started() -> str | None:
+        return None
+
+    async def ready() -> str | None:
+        if stopping is not None and stopping.is_set():
+            return "draining"
+        if not client.is_connected:
+            return "NATS is away"
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await statuses.check()
+        except (Transient, TimeoutError) as error:
+            return f"the status bucket is away: {error or 'no answer in time'}"
+        return None
+
+    app = web.Application(
+        middlewares=[
+            middleware.access,
+            middleware.problems,
+            middleware.authenticate(api_key),
+        ],
+        client_max_size=MAX_CONTENT_BYTES,
+    )
+    app.add_routes(health.routes(started=started, ready=ready))
+    app.add_routes(WorkflowRoutes(starter, reader).table())
+    for table in (players.TABLE, sessions.TABLE, achievements.TABLE):
+        app.add_routes(forwarding.routes(table, Requests(client)))
+    return app
+
+
+class Gateway:
+    """One replica."""
+
+    def __init__(self, settings: GatewaySettings, clock: Clock):
+        self._settings = settings
+        self._clock = clock
+        self._stopping = asyncio.Event()
+        self._failure: str | None = None
+
+    def stop(self, failure: str | None = None) -> None:
+        """Asks it to finish what is in flight and end; `failure` says what it cannot do without."""
+        self._failure = self._failure or failure
+        self._stopping.set()
+
+    async def run(self) -> str | None:
+        """Runs until `stop`; returns the failure, if any. Raises Unreachable and Transient."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            client = await connect(
+                settings.nats_url.reveal(),
+                "gateway",
+                on_closed=lambda: self.stop("the NATS client was closed"),
+            )
+            stack.push_async_callback(client.close)
+            await ensure(client, replicas=settings.stream_replicas)
+            app = create_app(client, settings.api_key, self._clock, stopping=self._stopping)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
+            await runner.setup()
+            # Closes the socket, then waits for the requests in flight; only then NATS goes.
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+            log.info("gateway_started", port=settings.http_port)
+            await self._stopping.wait()
+            log.info("gateway_draining", failure=self._failure)
+            failure = self._failure
+        log.info("gateway_stopped")
+        return failure
+
+
+def main() -> int:
+    """The process, until SIGTERM or SIGINT; returns its exit code."""
+    try:
+        settings = load(GatewaySettings, os.environ)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure("gateway", settings.log_level)
+    try:
+        failure = asyncio.run(_run(settings))
+    except (Transient, Unreachable, OSError) as error:
+        failure = str(error)
+    if failure is not None:
+        log.error("gateway_failed", reason=failure)
+    return 1 if failure is not None else 0
+
+
+async def _run(settings: GatewaySettings) -> str | None:
+    gateway = Gateway(settings, SystemClock())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, gateway.stop)
+    return await gateway.run()

@@ -1,0 +1,1 @@
+"""What the player service decides, as pure functions of values and an instant."""

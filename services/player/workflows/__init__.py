@@ -1,0 +1,1 @@
+"""The workflows that the player service runs."""

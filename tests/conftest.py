@@ -11,6 +11,7 @@ import services
 from shared.postgres.migrations import ENGINE_SQL
 from shared.runtime.embedded.nats import EmbeddedNats
 from shared.runtime.embedded.postgres import EmbeddedPostgres
+from shared.runtime.logging import configure
 from shared.testing.servers import (
     Databases,
     Server,
@@ -25,8 +26,24 @@ MakeDatabase = Callable[[str], Awaitable[str]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker that ties a test to the rules it shows."""
+    """Registers the marker that ties a test to the rules it shows; logs as a service does."""
     config.addinivalue_line("markers", "rule(*ids): the rules of the specification it shows")
+    configure("tests")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test's id carries the rules it shows, so that `-k engine-12` selects by them."""
+    rules = [rule for mark in metafunc.definition.iter_markers("rule") for rule in mark.args]
+    if rules:
+        metafunc.fixturenames.append("rules")
+        metafunc.parametrize("rules", [rules], ids=["+".join(rules)], indirect=True)
+
+
+@pytest.fixture
+def rules(request: pytest.FixtureRequest) -> list[str]:
+    """The rules that the test shows."""
+    shown: list[str] = request.param
+    return shown
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from shared.messages.base import IDENTIFIER_PATTERN
 from shared.messages.problems import Refused
 
 T = TypeVar("T")
@@ -16,6 +17,11 @@ PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:\$|key in \$)\.?(?P<path>[^`]*)`
 MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
 NAMED = re.compile(r"^`(?P<name>\w+)`")
 """How our own checks begin: with the field that they are about."""
+
+
+PATTERNS = {
+    IDENTIFIER_PATTERN: "Expected 1 to 100 letters, digits, `_` or `-`, the first no `-`",
+}
 
 
 def decode(body: bytes, message: type[T]) -> T:
@@ -44,7 +50,15 @@ def place(text: str) -> tuple[str, str | None]:
     """msgspec's words apart: what is wrong, and the path of the field, such as `reward.xp`."""
     found = PLACE.match(text)
     what, path = (found["what"], found["path"] or "") if found else (text, "")
+    if "matching regex" in what:
+        # A pattern tells a program's author little; what it means does.
+        what = next((words for pattern, words in PATTERNS.items() if pattern in _plain(what)), what)
     named = MISSING.search(what) or NAMED.match(what)
     if named is not None:
         path = f"{path}.{named['name']}" if path else named["name"]
     return what, path or None
+
+
+def _plain(text: str) -> str:
+    # msgspec shows a pattern as Python would write it.
+    return text.replace("\\\\", "\\")

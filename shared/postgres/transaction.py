@@ -109,7 +109,7 @@ class PostgresTransaction:
 
     def is_transient(self, error: Exception) -> bool:
         """See ports.Transaction."""
-        return self._connection.is_closed() or is_trouble(error)
+        return self._is_closed() or is_trouble(error)
 
     async def allow_idle(self, seconds: float) -> None:
         """See ports.Transaction."""
@@ -158,7 +158,7 @@ class PostgresTransaction:
 
     async def end(self) -> None:
         """Rolls back what was not committed; a connection that cannot is given up."""
-        if self.committed or self._connection.is_closed():
+        if self.committed or self._is_closed():
             return
         try:
             await self._connection.execute("ROLLBACK")
@@ -182,6 +182,13 @@ class PostgresTransaction:
         if row["lease_left"]:
             return Refusal(reason="leased", retry_seconds=row["lease_left"])
         return Refusal(reason="busy")
+
+    def _is_closed(self) -> bool:
+        try:
+            return self._connection.is_closed()
+        except asyncpg.InterfaceError:
+            # The pool took the connection back by itself when the server ended its session.
+            return True
 
     def _lock_id(self, key: InstanceKey) -> int:
         return advisory_lock_id(self._service, key.kind, key.id)

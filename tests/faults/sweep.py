@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,6 +10,7 @@ from time import monotonic
 
 import msgspec
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
 from shared.jetstream.delivery import JetStreamDelivery
@@ -37,7 +39,7 @@ from shared.workflow.projection import project
 from shared.workflow.records import InstanceKey
 from shared.workflow.registry import Registry, register
 
-LEASE_SECONDS = 0.4
+LEASE_SECONDS = 0.25
 BOUND_SECONDS = 20.0
 
 
@@ -64,6 +66,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.events_from = 1
+        self._fetched: list[Msg] = []
         self.publisher = JetStreamPublisher(self.client)
         self.statuses = JetStreamStatusBucket(self.client)
         self.workflow = SampleWorkflow()
@@ -83,13 +86,19 @@ class World:
 
     async def next_message(self) -> Delivery | None:
         """The next delivery, or None when nothing comes for a moment."""
-        for queue in self.queues:
-            try:
-                [message] = await queue.fetch(1, timeout=0.03)
-            except TimeoutError:
-                continue
-            return JetStreamDelivery(self.client, message, "sweep")
-        return None
+        if not self._fetched:
+            for fetched in await asyncio.gather(*(_fetch(queue) for queue in self.queues)):
+                self._fetched.extend(fetched)
+        if not self._fetched:
+            return None
+        return JetStreamDelivery(self.client, self._fetched.pop(0), "sweep")
+
+
+async def _fetch(queue: JetStreamContext.PullSubscription) -> list[Msg]:
+    try:
+        return await queue.fetch(1, timeout=0.02)
+    except TimeoutError:
+        return []
 
 
 class Process:

@@ -2,8 +2,9 @@
 
 import sys
 
-from services.player.app import SERVICE
+from services.player.app import define
+from services.player.config import PlayerSettings
 from shared.runtime.service import main
 
 if __name__ == "__main__":
-    sys.exit(main(SERVICE))
+    sys.exit(main(PlayerSettings, define))

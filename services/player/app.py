@@ -1,15 +1,24 @@
 """What the player service is made of."""
 
-from services.player.handlers import COMMANDS, FACTS, QUERIES
+from services.player.config import PlayerSettings
+from services.player.handlers import QUERIES, commands, facts
 from services.player.workflows.player import PlayerWorkflow
 from shared.messages.workflows import StartPlayer
 from shared.runtime.service import ServiceDefinition
 from shared.workflow.registry import register
 
-SERVICE = ServiceDefinition(
-    name="player",
-    workflows=[register(StartPlayer, PlayerWorkflow())],
-    commands=COMMANDS,
-    queries=QUERIES,
-    facts=FACTS,
-)
+
+def define(settings: PlayerSettings) -> ServiceDefinition:
+    """The service under its settings."""
+    return service(settings.reset_hour)
+
+
+def service(reset_hour: int = 0) -> ServiceDefinition:
+    """The service, with reward days that begin at `reset_hour` in the player's zone."""
+    return ServiceDefinition(
+        name="player",
+        workflows=[register(StartPlayer, PlayerWorkflow(reset_hour=reset_hour))],
+        commands=commands(reset_hour),
+        queries=QUERIES,
+        facts=facts(reset_hour),
+    )

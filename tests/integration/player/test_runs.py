@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 
-from services.player.rules.retention import Cutoffs
-from services.player.store import PlayerStore
+from services.player.handlers import facts
 from services.player.workflows.player import PlayerWorkflow
 from shared.messages.player import (
     Achievement,
     AchievementReward,
-    Cleaned,
     CreateAchievement,
     Grant,
     LevelUp,
+    LoggedIn,
     Notifications,
     PageOfPlayer,
-    Player,
     PlayerReport,
     Progress,
     Session,
     SessionReported,
-    Statistics,
     UpdateAchievement,
-    UpdatePlayer,
 )
-from shared.messages.workflows import StartPlayer, Status
+from shared.messages.workflows import Status
+from shared.runtime.handling import Work
 from shared.testing.memory import MemoryPublisher
 from tests.integration.player.game import Game
 
@@ -191,47 +187,6 @@ async def test_thirty_unbroken_days_give_1150_xp_and_unlock_the_streaks(game: Ga
     await game.assert_ledger_agrees(player_id)
 
 
-@pytest.mark.rule("player-gap", "player-step-failure")
-async def test_a_day_in_the_past_changes_no_reward_and_the_other_steps_go_on(game: Game) -> None:
-    player_id = await game.player(timezone="Pacific/Auckland")
-    await game.run(player_id)
-    before = await game.progress(player_id)
-    move = UpdatePlayer(player_id=player_id, timezone="America/Los_Angeles")
-    await game.do(Player, "update_player", move)
-    # It is Tuesday in Auckland and Monday in Los Angeles.
-
-    status = await game.run(player_id)
-
-    assert status.status is Status.COMPLETE
-    assert status.completed_steps == ("stats_update", "cleanup")
-    assert [(error.step, error.name) for error in status.errors] == [
-        ("daily_rewards", "day_in_past")
-    ]
-    assert await game.progress(player_id) == before
-    assert await game.count("daily_rewards", player_id) == 1
-
-
-@pytest.mark.rule("player-unknown-player")
-async def test_a_run_about_nobody_ends_errored_at_the_first_attempt(game: Game) -> None:
-    status = await game.run(uuid4())
-    assert status.status is Status.ERRORED
-    assert status.error is not None
-    assert (status.error.name, status.error.step) == ("player_not_found", "daily_rewards")
-    assert [step.attempts for step in status.steps] == [1]
-    assert status.completed_steps == ()
-
-
-@pytest.mark.rule("player-inactive-guests")
-async def test_a_run_of_an_inactive_player_ends_errored(game: Game) -> None:
-    player_id = await game.player()
-    await game.do(Player, "update_player", UpdatePlayer(player_id=player_id, is_active=False))
-    status = await game.run(player_id)
-    assert status.status is Status.ERRORED
-    assert status.error is not None
-    assert status.error.name == "player_inactive"
-    assert await game.count("daily_rewards", player_id) == 0
-
-
 @pytest.mark.rule("player-achievements", "player-notifications")
 async def test_an_achievement_lifts_the_level_and_unlocks_the_next_in_the_same_run(
     game: Game,
@@ -299,92 +254,6 @@ async def test_accuracy_counts_sessions_that_are_not_in_the_statistics_yet(game:
     assert (progress.correct, progress.answered, progress.accuracy_percent) == (12, 15, 80)
 
 
-class WithoutCleanup(PlayerStore):
-    """A store whose cleanup always fails."""
-
-    async def clean(self, cutoffs: Cutoffs, guest_batch: int) -> Cleaned:
-        raise RuntimeError("no cleanup today")
-
-
-@pytest.mark.rule("player-step-failure")
-async def test_a_cleanup_failure_ends_the_run_complete_and_undoes_nothing(game: Game) -> None:
-    player_id = await game.player(xp=2500, level=4)
-    rig = game.with_workflow(PlayerWorkflow(WithoutCleanup))
-
-    status = await game.run_on(rig, player_id)
-
-    assert status.status is Status.COMPLETE
-    assert status.completed_steps == (
-        "daily_rewards",
-        "level_progression",
-        "achievements",
-        "stats_update",
-    )
-    assert [(error.step, error.message) for error in status.errors] == [
-        ("cleanup", "no cleanup today")
-    ]
-    assert {step.name: step.attempts for step in status.steps}["cleanup"] == 3
-    assert msgspec.json.decode(status.output, type=PlayerReport).cleaned is None
-    progress = await game.progress(player_id)
-    assert (progress.xp, progress.level) == (2710, 6)
-
-
-class ForgetfulStore(PlayerStore):
-    """A store whose statistics fail at first."""
-
-    failures = 1
-
-    async def fold_sessions(self, at: datetime) -> Statistics | None:
-        if ForgetfulStore.failures > 0:
-            ForgetfulStore.failures -= 1
-            raise RuntimeError("try again")
-        return await super().fold_sessions(at)
-
-
-@pytest.mark.rule("player-step-failure")
-async def test_a_finished_step_is_not_run_again_when_a_later_one_is_retried(game: Game) -> None:
-    player_id = await game.player(xp=2500, level=4)
-    status = await game.run_on(game.with_workflow(PlayerWorkflow(ForgetfulStore)), player_id)
-    assert status.status is Status.COMPLETE
-    attempts = {step.name: step.attempts for step in status.steps}
-    assert attempts["daily_rewards"] == 1
-    assert attempts["stats_update"] > 1
-    assert await game.count("daily_rewards", player_id) == 1
-    assert (await game.progress(player_id)).xp == 2710
-
-
-@pytest.mark.rule("player-concurrency")
-async def test_twenty_concurrent_triggers_give_one_daily_reward(game: Game) -> None:
-    player_id = await game.player(xp=2500, level=4)
-
-    statuses = await asyncio.gather(*(game.run(player_id) for _ in range(20)))
-
-    assert {status.status for status in statuses} == {Status.COMPLETE}
-    rewarded = [each for each in statuses if "daily_rewards" in each.completed_steps]
-    assert len(rewarded) == 1
-    assert await game.count("daily_rewards", player_id) == 1
-    progress = await game.progress(player_id)
-    assert (progress.xp, progress.level, progress.coins) == (2710, 6, 45)
-    assert await game.count("notifications", player_id, "type = 'level_up'") == 1
-    await game.assert_ledger_agrees(player_id)
-
-
-@pytest.mark.rule("player-kill", "player-step-failure")
-async def test_ten_redeliveries_leave_one_reward_one_grant_and_one_notification(
-    game: Game,
-) -> None:
-    player_id = await game.player(xp=2500, level=4)
-    start = StartPlayer(id="once", player_id=player_id)
-    await game.rig.start(start)
-    for attempt in range(2, 12):
-        await game.rig.start(start, attempt=attempt)
-    assert await game.count("daily_rewards", player_id) == 1
-    assert await game.count("player_grants", player_id, "source_kind = 'daily_reward'") == 1
-    assert await game.count("notifications", player_id, "type = 'level_up'") == 1
-    assert (await game.progress(player_id)).xp == 2710
-    await game.assert_ledger_agrees(player_id)
-
-
 @pytest.mark.rule("player-notifications")
 async def test_a_run_publishes_what_happened(game: Game) -> None:
     player_id = await game.player(xp=2500, level=4)
@@ -412,3 +281,19 @@ async def test_every_instant_is_the_workflows_own(game: Game) -> None:
     ):
         rows = await game.fetch(f"SELECT DISTINCT {column} AS at FROM {table}")
         assert [row["at"] for row in rows] == [game.clock.now()], table
+
+
+@pytest.mark.rule("player-reward-day")
+async def test_the_hour_at_which_a_day_begins_holds_for_runs_and_for_logins(game: Game) -> None:
+    player_id = await game.player()
+    rig = game.with_workflow(PlayerWorkflow(reset_hour=13))
+    status = await game.run_on(rig, player_id)
+    reward = msgspec.json.decode(status.output, type=PlayerReport).daily_reward
+    assert reward is not None
+    # It is noon of March 2, and March 1 lasts an hour longer.
+    assert reward.reward_day == date(2026, 3, 1)
+    log_in = next(handler for handler in facts(reset_hour=13) if handler.name == "login")
+    async with game.pool.acquire() as connection, connection.transaction():
+        work = Work(connection, game.clock.now(), "tester", "login-1")
+        await log_in.handle(work, LoggedIn(player_id=player_id))
+    assert [trigger.id for trigger in work.triggers] == [f"login-{player_id}-2026-03-01"]

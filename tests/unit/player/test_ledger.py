@@ -23,7 +23,6 @@ AMOUNTS = st.builds(
 )
 
 
-@pytest.mark.rule("player-achievements")
 @pytest.mark.parametrize(
     ("earning", "score", "xp"),
     [

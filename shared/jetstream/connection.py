@@ -81,6 +81,15 @@ async def connect(
     return client
 
 
+async def close(client: Client) -> None:
+    """Closes the connection for good."""
+    try:
+        await client.close()
+    except OSError as error:
+        # The library cannot say its last words to a server that is away, which is no failure.
+        log.info("nats_closed_while_away", error=str(error))
+
+
 def jetstream(client: Client) -> JetStreamContext:
     """JetStream on the connection, each exchange bounded by REQUEST_SECONDS."""
     return client.jetstream(timeout=REQUEST_SECONDS)

@@ -24,7 +24,12 @@ log = structlog.get_logger()
 HEARTBEAT_SECONDS = 2.0
 EXPIRES_SECONDS = 30.0
 BACK_OFF_SECONDS = 0.25
+GATHER_SECONDS = 0.05
+"""How long a few free workers wait for others to be asked for together."""
 NANOSECONDS = 1_000_000_000
+
+TROUBLE = (nats.errors.Error, OSError)
+"""What the client raises while the server is away; the loop tries again."""
 
 
 class PullLoop:
@@ -56,26 +61,40 @@ class PullLoop:
         self._inbox: Subscription | None = None
         self._changed = asyncio.Event()
         self._draining = False
-        self._consumer_missing = False
+        self._reconnects = 0
 
     async def run(self) -> None:
-        """Pulls until it is cancelled or drained."""
+        """Pulls until it is cancelled or drained. Raises ConnectionClosedError when the client
+        was closed for good."""
         keeping_alive = asyncio.create_task(self._keep_alive())
+        at_least = max(1, self._workers // 2)
         try:
             while not self._draining:
                 self._changed.clear()
+                if self._client.is_closed:
+                    raise nats.errors.ConnectionClosedError
                 try:
-                    await self._look_after_inbox()
-                    await self._pull()
-                except nats.errors.Error as error:
+                    if self._client.is_connected:
+                        await self._look_after_inbox()
+                        await self._pull(at_least)
+                except TROUBLE as error:
                     log.info("pull_failed", consumer=self._name, reason=repr(error))
+                # Half of the workers at a time, since a request for each message would double the
+                # traffic; but while the others are long at work, those that are free work on.
+                at_least = max(1, self._workers // 2)
                 try:
-                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    async with asyncio.timeout(self._patience_seconds()):
                         await self._changed.wait()
                 except TimeoutError:
-                    continue
+                    at_least = at_least if self._requested else 1
+            if self._busy:
+                await asyncio.wait(self._busy)
         finally:
             keeping_alive.cancel()
+
+    def _patience_seconds(self) -> float:
+        nothing_to_ask = self._requested or len(self._busy) >= self._workers
+        return HEARTBEAT_SECONDS if nothing_to_ask else GATHER_SECONDS
 
     async def drain(self, grace_seconds: float) -> None:
         """Takes nothing more and lets what runs finish; what takes longer is given back."""
@@ -92,40 +111,36 @@ class PullLoop:
                 await delivery.nak(0)
             if self._inbox is not None:
                 await self._inbox.unsubscribe()
-        except nats.errors.Error as error:
+        except TROUBLE as error:
             log.info("drain_incomplete", consumer=self._name, reason=repr(error))
 
     async def _look_after_inbox(self) -> None:
-        """A fresh inbox when the server has fallen silent: its requests died with a connection or
-        a leader, and a late answer to one of them must not be counted for a new one."""
-        silent = monotonic() - self._heard_at > 2.5 * HEARTBEAT_SECONDS
-        if self._inbox is not None and (not silent or not self._requested):
+        """A fresh inbox after a reconnect or when the server has fallen silent: its requests died
+        with the connection or a leader, and a late answer to one of them must not be counted for
+        a new one."""
+        reconnects = self._client.stats["reconnects"]
+        silent = self._requested and monotonic() - self._heard_at > 2.5 * HEARTBEAT_SECONDS
+        if self._inbox is not None and not silent and reconnects == self._reconnects:
             return
+        self._reconnects = reconnects
+        self._requested = 0
         if self._inbox is not None:
             log.info("pull_renewed", consumer=self._name)
-            await self._inbox.unsubscribe()
+            inbox, self._inbox = self._inbox, None
+            await inbox.unsubscribe()
             # Whoever lost the whole server has lost the consumer with it.
-            self._consumer_missing = True
-        if self._consumer_missing:
             await self._restore()
-        self._requested = 0
         self._inbox = await self._client.subscribe(self._client.new_inbox(), cb=self._receive)
 
     async def _restore(self) -> None:
         try:
             await self._lost()
-            self._consumer_missing = False
         except Exception as error:  # noqa: BLE001 - whatever it is, the loop must try again
             log.warning("consumer_not_restored", consumer=self._name, reason=repr(error))
 
-    async def _pull(self) -> None:
+    async def _pull(self, at_least: int) -> None:
         free = self._workers - len(self._busy) - self._requested
-        # Half of the workers at a time: a request for each message would double the traffic.
-        if (
-            self._inbox is None
-            or free < max(1, self._workers // 2)
-            or not self._client.is_connected
-        ):
+        if self._inbox is None or free < at_least:
             return
         self._requested += free
         self._heard_at = monotonic()
@@ -172,7 +187,7 @@ class PullLoop:
     async def _work(self, delivery: JetStreamDelivery) -> None:
         try:
             await self._handle(delivery)
-        except nats.errors.Error as error:
+        except TROUBLE as error:
             # The word that settles it did not reach the server: it comes again after ack_wait.
             log.info("delivery_unsettled", consumer=self._name, reason=repr(error))
 
@@ -188,6 +203,6 @@ class PullLoop:
             for delivery in list(self._busy.values()):
                 try:
                     await delivery.in_progress()
-                except nats.errors.Error as error:
+                except TROUBLE as error:
                     log.info("keep_alive_failed", consumer=self._name, reason=repr(error))
                     break

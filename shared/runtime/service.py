@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import uuid4
 
 import asyncpg
@@ -21,7 +21,7 @@ from nats.aio.client import Client
 from nats.js.client import JetStreamContext
 
 from shared.jetstream import topology
-from shared.jetstream.connection import Unreachable, connect, jetstream
+from shared.jetstream.connection import Unreachable, close, connect, jetstream
 from shared.jetstream.delivery import JetStreamDelivery
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.pull import PullLoop
@@ -56,6 +56,9 @@ INGEST_WORKERS = 8
 
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds above 0")]
+
+
+S = TypeVar("S", bound="ServiceSettings")
 
 
 class ServiceSettings(DatabaseSettings, frozen=True, kw_only=True):
@@ -123,7 +126,7 @@ class Service:
                 self.name,
                 on_closed=lambda: self.stop("the NATS client was closed"),
             )
-            stack.push_async_callback(client.close)
+            stack.push_async_callback(close, client)
             self._client = client
             js = jetstream(client)
             await self._ensure(js)
@@ -283,13 +286,14 @@ class Service:
         return None
 
 
-def main(definition: ServiceDefinition) -> int:
+def main(settings_type: type[S], define: Callable[[S], ServiceDefinition]) -> int:
     """The process of a service, until SIGTERM or SIGINT; returns its exit code."""
     try:
-        settings = load(ServiceSettings, os.environ)
+        settings = load(settings_type, os.environ)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    definition = define(settings)
     configure(definition.name, settings.log_level)
     try:
         failure = asyncio.run(_run(definition, settings))

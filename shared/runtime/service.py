@@ -169,9 +169,13 @@ class Service:
             facts={handler.name: handler for handler in definition.facts},
         )
         timekeeper = Timekeeper(
-            store, publisher, self._clock, interval_seconds=settings.timekeeper_seconds
+            store,
+            publisher,
+            self._clock,
+            interval_seconds=settings.timekeeper_seconds,
+            reachable=lambda: client.is_connected,
         )
-        self._spawn(stack, "relay", Relay(store, publisher).run())
+        self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
         answers = {
             subject(name, handler.name): partial(dispatcher.answer, handler)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from shared.workflow.errors import (
     Parked,
     RetryLater,
     SegmentAborted,
+    StepCancelled,
     StepFailed,
     StepTimeout,
     Transient,
@@ -86,6 +88,7 @@ class Execution:
         self._messages: list[OutboxMessage] = []
         self._secured = False
         self._interruption: Interruption | None = None
+        self._cancelled = False
 
     # -- what the context calls -----------------------------------------------------------------
 
@@ -104,7 +107,7 @@ class Execution:
     ) -> Any:
         """Runs a step once, or returns what it once returned. Raises StepFailed."""
         self.check_alive()
-        with branch.entering(name):
+        with self._operating(branch, name):
             slot = await self._take(branch, name, "step")
             entry = slot.recorded
             if entry is not None and entry.finished:
@@ -123,7 +126,7 @@ class Execution:
     ) -> None:
         """Parks the instance until an instant that is journaled at the first encounter."""
         self.check_alive()
-        with branch.entering(name):
+        with self._operating(branch, name):
             slot = await self._take(branch, name, "sleep")
             entry = slot.recorded
             if entry is None:
@@ -176,7 +179,20 @@ class Execution:
         """Gives up an unfused claim at once instead of letting its lease run out."""
         await self._discard()
         if self._secured and self.instance.status is Status.RUNNING:
-            await self._commit(Status.RUNNING, lease_seconds=0.0)
+            await self._commit(Status.RUNNING, lease_seconds=0.0, progress=not self._cancelled)
+
+    async def end_straggler(self) -> None:
+        """Ends an operation that `run` started and left, before it can act after the end."""
+        straggler = self.branch.task
+        if straggler is None:
+            return
+        straggler.cancel()
+        await asyncio.wait([straggler])
+        await self._discard()
+        if self.fused:
+            # Unfused, the same delivery keeps the steps before it.
+            raise self._dead(SegmentAborted())
+        self._interruption = None
 
     def raise_if_interrupted(self) -> None:
         """Keeps a workflow that caught an interruption from going on (rule 20)."""
@@ -184,6 +200,18 @@ class Execution:
             raise self._interruption
 
     # -- inside ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _operating(self, branch: Branch, name: str) -> Generator[None]:
+        with branch.entering(name):
+            try:
+                yield
+            except asyncio.CancelledError:
+                # By a drain, or by a time-out in the workflow's own code: half a step must not be
+                # committed with what follows.
+                self._cancelled = True
+                self._dead(Dropped(f"{name} was cancelled"))
+                raise
 
     async def _take(self, branch: Branch, name: str, operation: str) -> Slot:
         try:
@@ -264,14 +292,14 @@ class Execution:
             instance.key.id,
         )
         if options.timeout is None:
-            return await body(step), step
+            return await _uncancelled(body(step)), step
         seconds = options.timeout.total_seconds()
         if seconds > self._settings.lease_seconds:
             await transaction.allow_idle(seconds)
         bound = asyncio.timeout(seconds)
         try:
             async with bound:
-                return await body(step), step
+                return await _uncancelled(body(step)), step
         except TimeoutError as error:
             if bound.expired():
                 raise StepTimeout(f"took longer than {seconds:g} s") from error
@@ -417,8 +445,9 @@ class Execution:
         self._messages.clear()
         try:
             await self._committed(self)
-        except Transient as error:
-            raise self._dead(Dropped(str(error))) from error
+        except Exception as error:
+            # Whatever it is, the commit stands and is told again; it is no failure of the run.
+            raise self._dead(Dropped(f"after the commit: {error}")) from error
 
     async def _discard(self) -> None:
         """Rolls back to the last commit, forgetting what had gathered since."""
@@ -430,6 +459,18 @@ class Execution:
         """Ends the context; the caller raises what is returned."""
         self._interruption = interruption
         return interruption
+
+
+async def _uncancelled(body: Awaitable[Any]) -> Any:
+    """The body's result. Raises StepCancelled when what it awaited was cancelled, not the worker:
+    that is an attempt, and would else end the worker's task without a word."""
+    try:
+        return await body
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise StepCancelled("something that the step awaited was cancelled") from error
 
 
 def describe(error: BaseException, step: str | None = None) -> ErrorInfo:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from shared.jetstream.patience import PASSING
+from shared.workflow.errors import Transient
+
 
 class JetStreamDelivery:
     """See ports.Delivery."""
@@ -61,4 +64,7 @@ class JetStreamDelivery:
         await self._settle(b"+WPI")
 
     async def _settle(self, word: bytes) -> None:
-        await self._client.publish(self._message.reply, word)
+        try:
+            await self._client.publish(self._message.reply, word)
+        except PASSING as error:
+            raise Transient(f"settle {self.origin}: {error or type(error).__name__}") from error

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from shared.jetstream.delivery import JetStreamDelivery
+from shared.workflow.errors import Transient
 
 log = structlog.get_logger()
 
@@ -28,7 +29,7 @@ GATHER_SECONDS = 0.05
 """How long a few free workers wait for others to be asked for together."""
 NANOSECONDS = 1_000_000_000
 
-TROUBLE = (nats.errors.Error, OSError)
+TROUBLE = (nats.errors.Error, OSError, Transient)
 """What the client raises while the server is away; the loop tries again."""
 
 

@@ -103,13 +103,14 @@ class PostgresTransaction:
 
     async def lock(self, instance: Instance) -> None:
         """See ports.Transaction."""
-        for pause_seconds in (*LOCK_PAUSES_SECONDS, None):
-            held, owned = await self._try_lock(instance)
+        held, owned = await self._try_lock(instance)
+        for pause_seconds in LOCK_PAUSES_SECONDS:
             if held:
                 break
-            if pause_seconds is None:
-                raise Transient(f"{instance.key} is held by another transaction")
             await asyncio.sleep(pause_seconds)
+            held, owned = await self._try_lock(instance)
+        if not held:
+            raise Transient(f"{instance.key} is held by another transaction")
         if not owned:
             raise LostClaim
 

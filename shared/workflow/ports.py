@@ -139,7 +139,10 @@ class StatusBucket(Protocol):
 
 
 class Delivery(Protocol):
-    """One delivery of a message, to be settled exactly once."""
+    """One delivery of a message, to be settled exactly once.
+
+    What settles it raises Transient when the word cannot be sent: the message comes again.
+    """
 
     @property
     def subject(self) -> str: ...

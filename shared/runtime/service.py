@@ -41,12 +41,12 @@ from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
 from shared.runtime.timekeeper import Timekeeper
 from shared.workflow.errors import Transient
-from shared.workflow.execution import EngineSettings
 from shared.workflow.executor import Executor
 from shared.workflow.ports import Clock
 from shared.workflow.projection import project
 from shared.workflow.records import InstanceKey
 from shared.workflow.registry import Registration, Registry
+from shared.workflow.settings import EngineSettings
 
 log = structlog.get_logger()
 

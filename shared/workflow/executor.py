@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from shared.messages.workflows import ErrorInfo
+from shared.workflow.codec import describe
 from shared.workflow.context import WorkflowContext
 from shared.workflow.errors import (
     Dropped,
@@ -24,13 +25,14 @@ from shared.workflow.errors import (
     Transient,
     Undecodable,
 )
-from shared.workflow.execution import EngineSettings, Execution, describe
+from shared.workflow.execution import Execution
 from shared.workflow.options import Options
 from shared.workflow.ports import Clock, Delivery, InstanceStore, Publisher, StatusBucket
 from shared.workflow.projection import document
 from shared.workflow.records import Claim, ClaimRequest, DeadLetter, InstanceKey, Refusal
 from shared.workflow.registry import Command, Registry
 from shared.workflow.segment import Segment
+from shared.workflow.settings import EngineSettings
 
 log = structlog.get_logger()
 
@@ -198,6 +200,9 @@ class Executor:
         if not claim.created and segment.transaction is not None:
             entries = await segment.transaction.journal(instance.key, instance.run)
         revision = command.status_revision
+        if revision is None and claim.created:
+            # Most likely nobody has put a status yet: believed absent, which spares a read.
+            revision = 0
 
         async def committed(execution: Execution) -> None:
             nonlocal revision

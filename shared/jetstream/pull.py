@@ -193,7 +193,8 @@ class PullLoop:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._busy[task]
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and not self._draining:
             log.error("delivery_failed", consumer=self._name, error=repr(error))
         self._changed.set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from hashlib import blake2b
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     PooledConnection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 else:
     PooledConnection = asyncpg.pool.PoolConnectionProxy
+
+
+LOCK_PAUSES_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1)
+"""A duplicate's claim holds an instance for as long as it takes to be refused; the run of its
+owner must not be dropped for that."""
 
 
 def advisory_lock_id(*parts: str) -> int:
@@ -97,15 +103,25 @@ class PostgresTransaction:
 
     async def lock(self, instance: Instance) -> None:
         """See ports.Transaction."""
+        held, owned = await self._try_lock(instance)
+        for pause_seconds in LOCK_PAUSES_SECONDS:
+            if held:
+                break
+            await asyncio.sleep(pause_seconds)
+            held, owned = await self._try_lock(instance)
+        if not held:
+            raise Transient(f"{instance.key} is held by another transaction")
+        if not owned:
+            raise LostClaim
+
+    async def _try_lock(self, instance: Instance) -> tuple[bool, bool]:
+        """Whether the instance is held now, and whether its epoch is still ours."""
         key = instance.key
         async with transient_trouble("lock"):
             row: Any = await self._connection.fetchrow(
                 statements.LOCK, self._lock_id(key), key.kind, key.id, instance.epoch
             )
-        if not row["held"]:
-            raise Transient(f"{key} is held by another transaction")
-        if not row["owned"]:
-            raise LostClaim
+        return row["held"], row["owned"]
 
     def is_transient(self, error: Exception) -> bool:
         """See ports.Transaction."""

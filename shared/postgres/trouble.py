@@ -16,6 +16,8 @@ TRANSIENT = (
     asyncpg.exceptions.OperatorInterventionError,  # shutdowns; cancellation is taken out below
     asyncpg.exceptions.InsufficientResourcesError,
     asyncpg.exceptions.IdleInTransactionSessionTimeoutError,
+    asyncpg.exceptions.ReadOnlySQLTransactionError,  # a primary that has become a standby
+    asyncpg.exceptions.InvalidCachedStatementError,  # prepared before a migration
     asyncpg.exceptions.InternalClientError,
 )
 
@@ -33,6 +35,9 @@ async def transient_trouble(doing: str) -> AsyncGenerator[None]:
     try:
         yield
     except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        if isinstance(error, ValueError):
+            # A parameter that fits no column, found before anything was sent: it never will.
+            raise
         # The library's InternalClientError is how it meets a session that the server has ended.
         raise Transient(f"PostgreSQL, {doing}: {error or type(error).__name__}") from error
     except asyncpg.PostgresError as error:

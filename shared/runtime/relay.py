@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
+from shared.jetstream.connection import MessageTooLarge
 from shared.postgres.store import PostgresStore
+from shared.runtime import metrics
 from shared.workflow.errors import Transient
-from shared.workflow.ports import Publisher
+from shared.workflow.ports import Clock, Publisher
+from shared.workflow.records import DeadLetter, OutboxMessage
 
 log = structlog.get_logger()
 
@@ -20,6 +24,7 @@ class Relay:
         self,
         store: PostgresStore,
         publisher: Publisher,
+        clock: Clock,
         *,
         interval_seconds: float = 0.2,
         older_than_seconds: float = 2.0,
@@ -28,6 +33,7 @@ class Relay:
     ):
         self._store = store
         self._publisher = publisher
+        self._clock = clock
         self._interval_seconds = interval_seconds
         self._older_than_seconds = older_than_seconds
         self._keep_days = keep_days
@@ -42,6 +48,7 @@ class Relay:
                 await self._store.flush_sent()
                 if tick % ticks_between_scans == 0:
                     await self.scan()
+                    metrics.OUTBOX_UNSENT.set(await self._store.unsent_count())
                 if tick % (ticks_between_scans * 60) == 0:
                     await self._store.forget(
                         sent_days=self._keep_days, results_days=self._keep_days, limit=1000
@@ -56,7 +63,7 @@ class Relay:
         relayed = 0
         while True:
             batch = await self._store.relay(
-                self._publisher.publish,
+                self._publish,
                 older_than_seconds=self._older_than_seconds,
                 limit=self._batch,
             )
@@ -66,3 +73,29 @@ class Relay:
         if relayed:
             log.info("outbox_relayed", messages=relayed)
         return relayed
+
+    async def _publish(self, messages: Sequence[OutboxMessage]) -> None:
+        try:
+            await self._publisher.publish(messages)
+        except MessageTooLarge as error:
+            # The server allows less than the engine does. What it never takes must not keep the
+            # rest from being relayed.
+            if len(messages) > 1:
+                for message in messages:
+                    await self._publish([message])
+            else:
+                await self._bury(messages[0], str(error))
+
+    async def _bury(self, message: OutboxMessage, detail: str) -> None:
+        log.error("message_unsendable", subject=message.subject, message=message.id, detail=detail)
+        await self._store.bury(
+            DeadLetter(
+                origin=f"outbox/{message.id}",
+                subject=message.subject,
+                headers=message.headers,
+                body=message.body,
+                reason="too_large",
+                detail=detail,
+                at=self._clock.now(),
+            )
+        )

@@ -29,6 +29,9 @@ log = structlog.get_logger()
 
 FOREIGN_ACTOR = "nats"
 
+POISON_DELIVERIES = 10
+"""After so many a fact whose handler fails goes to the dead letters."""
+
 
 class Dispatcher:
     """The service's side of `commands.`, `queries.` and `ingest.`."""
@@ -95,10 +98,21 @@ class Dispatcher:
             return "invalid"
         except Transient as error:
             log.warning("fact_dropped", fact=name, reason=str(error))
-            await delivery.nak(min(5.0, 0.25 * 2 ** min(delivery.attempt - 1, 5)))
-            return "dropped"
+            return await self._give_back(delivery)
+        except Exception as error:
+            # A defect of the handler: the fact is neither lost nor in the way for ever.
+            log.exception("fact_failed", fact=name)
+            if delivery.attempt < POISON_DELIVERIES:
+                return await self._give_back(delivery)
+            await self._bury(delivery, Refused("poisoned", repr(error)))
+            await delivery.term("poisoned")
+            return "poisoned"
         await delivery.ack()
         return "taken"
+
+    async def _give_back(self, delivery: Delivery) -> str:
+        await delivery.nak(min(5.0, 0.25 * 2 ** min(delivery.attempt - 1, 5)))
+        return "dropped"
 
     async def _take(self, handler: AnyHandler, delivery: Delivery) -> None:
         fact = self._decode(handler, delivery.body)

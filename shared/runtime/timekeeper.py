@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -26,12 +27,14 @@ class Timekeeper:
         clock: Clock,
         *,
         interval_seconds: float,
+        reachable: Callable[[], bool] = lambda: True,
         batch: int = 500,
     ):
         self._store = store
         self._publisher = publisher
         self._clock = clock
         self._interval_seconds = interval_seconds
+        self._reachable = reachable
         self._batch = batch
 
     async def run(self) -> None:
@@ -47,6 +50,9 @@ class Timekeeper:
 
     async def tick(self) -> int:
         """Takes what is due now and publishes a wake for each; returns how many."""
+        if not self._reachable():
+            # What is taken in vain comes again only after a backoff, longer with every time.
+            return 0
         due = await self._store.take_due(self._clock.now(), self._batch)
         if due:
             await self._publisher.publish(

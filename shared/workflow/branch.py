@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared.messages.workflows import ErrorInfo
 from shared.workflow.errors import JournalMismatch, WorkflowMisuse
@@ -69,6 +70,8 @@ class Branch:
         self._position = 0
         self._occurrences: Counter[str] = Counter()
         self._entered: str | None = None
+        self.task: asyncio.Task[Any] | None = None
+        """Who is inside an operation now."""
 
     @cached_property
     def random(self) -> Random:
@@ -95,7 +98,10 @@ class Branch:
             self.now = entry.finished_at
 
     def check_used_up(self) -> None:
-        """Raises JournalMismatch when the code returned before the journal's end."""
+        """Raises JournalMismatch when the code returned before the journal's end, WorkflowMisuse
+        when it did so during an operation."""
+        if self._entered is not None:
+            raise WorkflowMisuse(f"run() returned while {self._entered!r} was running: await it")
         if self._position < len(self._recorded):
             left = self._recorded[self._position]
             raise JournalMismatch(f"{left.type} {left.name!r}", "the end of run()")
@@ -108,8 +114,8 @@ class Branch:
                 f"{name!r} started while {self._entered!r} was running on the same context: "
                 "await one operation before the next"
             )
-        self._entered = name
+        self._entered, self.task = name, asyncio.current_task()
         try:
             yield
         finally:
-            self._entered = None
+            self._entered = self.task = None

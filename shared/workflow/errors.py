@@ -43,6 +43,10 @@ class StepTimeout(Exception):
     """A step's body took longer than its time-out."""
 
 
+class StepCancelled(Exception):
+    """What a step's body awaited was cancelled, though not by the engine."""
+
+
 class WorkflowMisuse(Exception):
     """The workflow's code breaks a rule of the engine; the message says which and what to do."""
 
@@ -90,9 +94,10 @@ class Dropped(Interruption):
 
 
 class SegmentAborted(Interruption):
-    """A step failed inside a fused segment: the delivery runs again, one commit a step."""
+    """A step failed inside a fused segment, or was left behind: the delivery runs again, one commit
+    a step."""
 
-    def __init__(self, failure: Failure):
+    def __init__(self, failure: Failure | None = None):
         super().__init__()
         self.failure = failure
 

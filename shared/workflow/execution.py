@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -17,6 +19,7 @@ from shared.workflow.errors import (
     NotYet,
     Parked,
     RetryLater,
+    SegmentAborted,
     Transient,
     WorkflowMisuse,
 )
@@ -63,6 +66,7 @@ class Execution:
         self._messages: list[OutboxMessage] = []
         self._secured = False
         self._interruption: Interruption | None = None
+        self._cancelled = False
 
     # -- what operations are made of ------------------------------------------------------------
 
@@ -70,6 +74,20 @@ class Execution:
         """Raises DeadContext once the run has been interrupted (rule 20)."""
         if self._interruption is not None:
             raise DeadContext
+
+    @contextmanager
+    def operating(self, branch: Branch, name: str) -> Generator[None]:
+        """Around each operation: one at a time on a path, and none after the end."""
+        self.check_alive()
+        with branch.entering(name):
+            try:
+                yield
+            except asyncio.CancelledError:
+                # By a drain, or by a time-out in the workflow's own code: half a step must not be
+                # committed with what follows.
+                self._cancelled = True
+                self.interrupted(Dropped(f"{name} was cancelled"))
+                raise
 
     async def take(self, branch: Branch, name: str, operation: str) -> Slot:
         """The next place on the path; a segment that has grown old commits before it."""
@@ -196,7 +214,20 @@ class Execution:
         """Gives up an unfused claim at once instead of letting its lease run out."""
         await self.discard()
         if self._secured and self.instance.status is Status.RUNNING:
-            await self._commit(Status.RUNNING, lease_seconds=0.0)
+            await self._commit(Status.RUNNING, lease_seconds=0.0, progress=not self._cancelled)
+
+    async def end_straggler(self) -> None:
+        """Ends an operation that `run` started and left, before it can act after the end."""
+        straggler = self.branch.task
+        if straggler is None:
+            return
+        straggler.cancel()
+        await asyncio.wait([straggler])
+        await self.discard()
+        if self.fused:
+            # Unfused, the same delivery keeps the steps before it.
+            raise self.interrupted(SegmentAborted())
+        self._interruption = None
 
     async def _finish(self, status: Status) -> None:
         self.instance.finished_at = self.clock.now()
@@ -232,7 +263,6 @@ class Execution:
         )
         try:
             await self._write(checkpoint)
-            await self._committed(self)
         except Transient as error:
             raise self.interrupted(Dropped(str(error))) from error
         except Interruption as lost:
@@ -243,6 +273,11 @@ class Execution:
                 # Unfused, the redelivery tells which step it was and keeps those before it.
                 raise self.interrupted(Dropped(str(misuse))) from misuse
             raise
+        try:
+            await self._committed(self)
+        except Exception as error:
+            # Whatever it is, the commit stands and is told again; it is no failure of the run.
+            raise self.interrupted(Dropped(f"after the commit: {error}")) from error
 
     async def _write(self, checkpoint: Checkpoint) -> None:
         instance = self.instance

@@ -72,11 +72,11 @@ class Executor:
                 self._clock.now(),
             )
         except Undecodable as error:
-            return await self._guarded(delivery, self.undecodable(delivery, str(error)))
+            return await self._guarded(delivery, None, self.undecodable(delivery, str(error)))
         with structlog.contextvars.bound_contextvars(
             kind=command.key.kind, workflow_id=command.key.id, delivery=delivery.attempt
         ):
-            return await self._guarded(delivery, self._carry_out(delivery, command))
+            return await self._guarded(delivery, command, self._carry_out(delivery, command))
 
     # -- outcomes of a delivery -----------------------------------------------------------------
 
@@ -119,11 +119,18 @@ class Executor:
         await delivery.term("undecodable")
         return "undecodable"
 
+    async def hopeless(self, delivery: Delivery, command: Command) -> str:
+        """Met errors of ours each time: a start goes to the dead letters, due_at wakes again."""
+        if command.start is not None:
+            await self._bury(delivery, "poisoned", "an unexpected error in too many deliveries")
+        await delivery.term("poisoned")
+        return "poisoned"
+
     async def refused(self, delivery: Delivery, command: Command, refusal: Refusal) -> str:
         """The claim was not granted."""
-        if refusal.reason in {"busy", "leased"}:
+        if refusal.reason in {"busy", "leased"} and not self._superfluous(delivery, command):
             await delivery.nak(min(refusal.retry_seconds or 0.25, 30.0))
-        elif refusal.reason == "absent":
+        elif refusal.reason in {"busy", "leased", "absent"}:
             await delivery.ack()
         else:
             # Parked, paused or ended: whoever committed that may have died right after.
@@ -242,6 +249,7 @@ class Executor:
             await execution.complete(output)
         except Exception as error:  # noqa: BLE001 - whatever run() raises is the instance's end
             execution.raise_if_interrupted()
+            await execution.end_straggler()
             log.warning("workflow_errored", error=type(error).__name__, reason=str(error))
             await execution.fail(describe(error))
 
@@ -315,7 +323,14 @@ class Executor:
             )
         )
 
-    async def _guarded(self, delivery: Delivery, outcome: Awaitable[str]) -> str:
+    def _superfluous(self, delivery: Delivery, command: Command) -> bool:
+        """Whether a wake has been given back so often that due_at, which brings another, will do;
+        else those of one long step would gather and all come again four times a second."""
+        return command.start is None and delivery.attempt >= self._settings.poison_claims
+
+    async def _guarded(
+        self, delivery: Delivery, command: Command | None, outcome: Awaitable[str]
+    ) -> str:
         """Keeps whatever goes wrong outside a step from losing the message."""
         try:
             return await outcome
@@ -326,4 +341,6 @@ class Executor:
         except Exception:
             # A defect of ours: the message comes again rather than being lost with the worker.
             log.exception("delivery_failed")
+            if command is not None and delivery.attempt >= self._settings.poison_claims:
+                return await self.hopeless(delivery, command)
             return await self.dropped(delivery, "unexpected error")

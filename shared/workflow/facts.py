@@ -9,8 +9,9 @@ from uuid import UUID, uuid5
 import msgspec
 
 from shared.messages import subjects
-from shared.messages.base import encode
+from shared.messages.base import MAX_CONTENT_BYTES, encode
 from shared.messages.events import Event, EventEnvelope, WorkflowReference
+from shared.workflow.errors import NonRetryableError
 from shared.workflow.records import EntryKey, Instance, OutboxMessage
 
 NAMESPACE = UUID("5d2c1c1e-6f0a-5f43-9f53-8a0f6c1b7d10")
@@ -26,12 +27,19 @@ def envelope(
     workflow: WorkflowReference | None = None,
     sequence: int | None = None,
 ) -> OutboxMessage:
-    """A fact, ready for the outbox."""
+    """A fact, ready for the outbox. Raises NonRetryableError over 1 MiB: once committed, what no
+    stream takes could never be published."""
+    data = encode(event)
+    if len(data) > MAX_CONTENT_BYTES:
+        raise NonRetryableError(
+            "event_too_large",
+            f"the event {event.name} has {len(data)} bytes; {MAX_CONTENT_BYTES} are allowed",
+        )
     body = EventEnvelope(
         id=event_id,
         name=event.name,
         occurred_at=occurred_at,
-        data=msgspec.Raw(encode(event)),
+        data=msgspec.Raw(data),
         workflow=workflow,
         sequence=sequence,
     )

@@ -170,6 +170,6 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     body: bytes
     reason: str
-    """Stable word: undecodable, invalid, poisoned."""
+    """Stable word: undecodable, poisoned, or the code of a refusal."""
     detail: str
     at: datetime

@@ -14,8 +14,7 @@ async def run_sleep(
     execution: Execution, branch: Branch, name: str, at: datetime | None, duration: timedelta
 ) -> None:
     """Returns once `at`, or `duration` from the branch's now, has come in business time."""
-    execution.check_alive()
-    with branch.entering(name):
+    with execution.operating(branch, name):
         slot = await execution.take(branch, name, "sleep")
         entry = slot.recorded
         if entry is not None and entry.finished:

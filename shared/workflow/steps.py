@@ -14,6 +14,7 @@ from shared.workflow.errors import (
     Dropped,
     Failure,
     SegmentAborted,
+    StepCancelled,
     StepFailed,
     StepTimeout,
     Transient,
@@ -37,8 +38,7 @@ async def run_step(
     options: Options,
 ) -> Any:
     """Runs `body`, or returns what `function` returned in an earlier run. Raises StepFailed."""
-    execution.check_alive()
-    with branch.entering(name):
+    with execution.operating(branch, name):
         slot = await execution.take(branch, name, "step")
         entry = slot.recorded
         if entry is not None and entry.finished:
@@ -110,18 +110,30 @@ async def _run_body(
         instance.key.id,
     )
     if options.timeout is None:
-        return await body(step), step
+        return await _uncancelled(body(step)), step
     seconds = options.timeout.total_seconds()
     if seconds > execution.settings.lease_seconds:
         await transaction.allow_idle(seconds)
     bound = asyncio.timeout(seconds)
     try:
         async with bound:
-            return await body(step), step
+            return await _uncancelled(body(step)), step
     except TimeoutError as error:
         if bound.expired():
             raise StepTimeout(f"took longer than {seconds:g} s") from error
         raise
+
+
+async def _uncancelled(body: Awaitable[Any]) -> Any:
+    """The body's result. Raises StepCancelled when what it awaited was cancelled, not the worker:
+    that is an attempt, and would else end the worker's task without a word."""
+    try:
+        return await body
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise StepCancelled("something that the step awaited was cancelled") from error
 
 
 async def _settle_failure(

@@ -1,0 +1,62 @@
+"""What a bare NATS client sends and sees."""
+
+from __future__ import annotations
+
+import asyncio
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from shared.jetstream.connection import jetstream
+
+PATIENCE_SECONDS = 30.0
+AT_WORK = b"+WPI"
+
+
+class Wire:
+    """Publishes and asks; hears how each message was settled, and each event."""
+
+    def __init__(self, client: Client):
+        self._client = client
+        self._js = jetstream(client)
+        self._settled: Subscription | None = None
+        self._events: Subscription | None = None
+        self._heard: dict[str, bytes] = {}
+
+    async def listen(self) -> None:
+        """From here on nothing is missed."""
+        self._settled = await self._client.subscribe("$JS.ACK.>")
+        self._events = await self._client.subscribe("events.>")
+        await self._client.flush()
+
+    async def publish(
+        self, subject: str, body: bytes, headers: dict[str, str] | None = None
+    ) -> bytes:
+        """Publishes; returns the word that its consumer settled it with."""
+        stored = await self._js.publish(subject, body, headers=headers)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                word = await self._next(self._settled)
+                # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence in the stream>.…
+                parts = word.subject.split(".")
+                is_its = (parts[2], parts[5]) == (stored.stream, str(stored.seq))
+                if is_its and word.data != AT_WORK:
+                    return word.data
+
+    async def ask(self, subject: str, body: bytes) -> tuple[bytes, dict[str, str]]:
+        """The reply's body and headers."""
+        reply = await self._client.request(subject, body, timeout=PATIENCE_SECONDS)
+        return reply.data, reply.headers or {}
+
+    async def event(self, subject: str) -> bytes:
+        """The last event on the subject; waits for one."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while subject not in self._heard:
+                message = await self._next(self._events)
+                self._heard[message.subject] = message.data
+        return self._heard[subject]
+
+    async def _next(self, subscription: Subscription | None) -> Msg:
+        assert subscription is not None, "listen first"
+        return await subscription.next_msg(timeout=PATIENCE_SECONDS)

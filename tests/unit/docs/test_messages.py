@@ -1,0 +1,138 @@
+"""docs/messages.md shows every message there is, and each example is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast, get_type_hints
+
+import msgspec
+import pytest
+
+from services.player.handlers import FACTS, QUERIES
+from services.player.handlers.commands import COMMANDS as REQUESTS
+from services.player.workflows.player import PlayerWorkflow
+from shared.messages import player, problems, subjects, workflows
+from shared.messages.base import Message, encode
+from shared.messages.decoding import decode
+from shared.messages.events import Event, EventEnvelope
+from shared.messages.problems import Refused
+from shared.runtime.handling import AnyHandler
+from shared.testing.clocks import ManualClock
+from shared.workflow.errors import Undecodable
+from shared.workflow.registry import Registry, register
+from tests.markdown import Block, blocks, read, table
+
+PAGE = "docs/messages.md"
+NAMED = {
+    name: value
+    for module in (player, problems, workflows)
+    for name, value in vars(module).items()
+    if isinstance(value, type) and issubclass(value, Message)
+}
+EXAMPLES = blocks(PAGE, "json")
+WRONG = ("undecodable", "invalid_message")
+RIGHT = [block for block in EXAMPLES if block.about[0] not in WRONG]
+
+
+def about(block: Block) -> str:
+    return " ".join(block.about)
+
+
+def unknown_fields(example: Any, known: Any, path: str = "") -> list[str]:
+    """What the example has and its Struct, which ignores what it does not know, has not."""
+    if isinstance(example, dict) and isinstance(known, dict):
+        fields = cast("dict[str, Any]", example)
+        return [
+            each
+            for name, value in fields.items()
+            for each in (
+                unknown_fields(value, cast("dict[str, Any]", known)[name], f"{path}.{name}")
+                if name in known
+                else [f"{path}.{name}"]
+            )
+        ]
+    return []
+
+
+@pytest.mark.parametrize("block", RIGHT, ids=about)
+def test_an_example_is_what_its_struct_takes(block: Block) -> None:
+    message = NAMED[block.about[1]]
+    body = block.text.encode()
+    if issubclass(message, Event):
+        envelope = decode(body, EventEnvelope)
+        decode(bytes(envelope.data), message)
+        known: Any = {**msgspec.json.decode(encode(envelope))}
+        known["data"] = msgspec.json.decode(encode(decode(bytes(envelope.data), message)))
+    else:
+        known = msgspec.json.decode(encode(decode(body, message)))
+    assert unknown_fields(msgspec.json.decode(body), known) == []
+
+
+def test_there_is_an_example_of_every_message_on_every_subject() -> None:
+    requests: set[tuple[str, type[Message]]] = {
+        *((subjects.command("player", each.name), each.message) for each in REQUESTS),
+        *((subjects.query("player", each.name), each.message) for each in QUERIES),
+        (subjects.query("player", "instance"), workflows.InstanceQuery),
+        *((subjects.ingest("player", each.name), each.message) for each in FACTS),
+        *((subjects.start(kind), trigger) for kind, trigger in workflows.TRIGGERS.items()),
+        *((subjects.wake(kind), workflows.Wake) for kind in workflows.TRIGGERS),
+        *(
+            (subjects.event("player", each.name), each)
+            for each in NAMED.values()
+            if issubclass(each, Event) and each is not Event
+        ),
+    }
+    expected = {(subject, name_of(message)) for subject, message in requests}
+    assert {block.about for block in RIGHT if "." in block.about[0]} == expected
+
+
+def rows(handlers: Iterable[AnyHandler]) -> list[tuple[str, ...]]:
+    return [
+        (each.name, name_of(each.message), name_of(get_type_hints(each.handle)["return"]))
+        for each in handlers
+    ]
+
+
+def name_of(message: type[Message]) -> str:
+    return message.__name__
+
+
+def test_the_tables_name_every_request_with_its_answer() -> None:
+    instance = ("instance", "InstanceQuery", "StatusDocument")
+    documented = table(PAGE, "name", "Struct", "answers")
+    assert documented == [*rows(REQUESTS), *rows(FACTS), *rows(QUERIES), instance]
+    answers = {block.about[1] for block in RIGHT if block.about[0] == "answer"}
+    assert answers == {row[2] for row in documented}
+
+
+def test_the_table_of_facts_names_every_fact() -> None:
+    documented = table(PAGE, "name", "Struct", "counts once per", "what follows")
+    assert [row[:2] for row in documented] == [(each.name, name_of(each.message)) for each in FACTS]
+
+
+def test_every_header_is_told() -> None:
+    headers = {
+        value
+        for name, value in vars(subjects).items()
+        if name.isupper() and not name.startswith(("EVENTS", "INGEST", "STATUS_BUCKET", "STATUS_S"))
+    }
+    assert {row[0] for row in table(PAGE, "header", "who sends it", "meaning")} == headers
+
+
+@pytest.mark.rule("engine-27")
+def test_what_is_said_to_be_a_dead_letter_does_not_decode() -> None:
+    examples = {block.about[0]: block for block in EXAMPLES if block.about[0] in WRONG}
+    start = examples["undecodable"]
+    registry = Registry([register(workflows.StartPlayer, PlayerWorkflow())])
+    with pytest.raises(Undecodable, match="playerId: Invalid UUID"):
+        registry.command(start.about[1], {}, start.text.encode(), "DOCS/0/1", ManualClock().now())
+    with pytest.raises(Refused) as refused:
+        decode(examples["invalid_message"].text.encode(), player.SessionReported)
+    assert refused.value.code == "invalid_message"
+
+
+def test_the_columns_of_dead_letters_are_those_of_the_table() -> None:
+    sql = read("shared/postgres/sql/0001_engine.sql")
+    definition = sql.partition("CREATE TABLE dead_letters (")[2].partition(");")[0]
+    columns = [line.split()[0] for line in definition.strip().splitlines()]
+    assert ["id", *(row[0] for row in table(PAGE, "column", "meaning"))] == columns

@@ -18,7 +18,7 @@ from services.gateway.routes import achievements, forwarding, players, sessions
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
-from shared.jetstream.connection import Unreachable, connect, jetstream
+from shared.jetstream.connection import Unreachable, close, connect, jetstream
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.requests import Requests
 from shared.jetstream.status import JetStreamStatusBucket
@@ -107,7 +107,7 @@ class Gateway:
                 "gateway",
                 on_closed=lambda: self.stop("the NATS client was closed"),
             )
-            stack.push_async_callback(client.close)
+            stack.push_async_callback(close, client)
             await ensure(client, replicas=settings.stream_replicas)
             app = create_app(client, settings.api_key, self._clock, stopping=self._stopping)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)

@@ -14,6 +14,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_ATTEMPTS_SECONDS = 10.0
 RECONNECT_SECONDS = 0.25
+PING_SECONDS = 5
 REQUEST_SECONDS = 2.0
 """Bound on one exchange with JetStream; a server that is there answers in milliseconds."""
 
@@ -66,6 +67,8 @@ async def connect(
         closed_cb=closed,
         # The default gives up after 60 attempts and leaves a process that lives but does nothing.
         max_reconnect_attempts=-1,
+        # The default notices a server that vanished without a word only after six minutes.
+        ping_interval=PING_SECONDS,
         reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type] # annotated int, slept on
         # Nothing is kept for a server that is away: what its caller was told had failed would
         # otherwise be sent after the reconnect.

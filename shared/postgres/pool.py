@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -14,6 +15,15 @@ else:
 
 LOCK_TIMEOUT_SECONDS = 2.0
 
+SILENCE = {
+    "TCP_KEEPIDLE": 10,  # seconds
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 2,
+    "TCP_USER_TIMEOUT": 20_000,  # milliseconds
+}
+"""When a server that vanished without a word is given up. Without it a worker would wait for its
+answer for ever, keep its message alive meanwhile, and nobody else would ever run the instance."""
+
 
 class EngineConnection(Connection):
     """A connection that is given back without the round trip of a reset.
@@ -22,9 +32,23 @@ class EngineConnection(Connection):
     transaction, and no listener or cursor outlives it.
     """
 
+    def __init__(self, protocol: Any, transport: Any, *args: Any, **options: Any):
+        super().__init__(protocol, transport, *args, **options)
+        _notice_silence(transport.get_extra_info("socket"))
+
     def get_reset_query(self) -> str:
         """Nothing to reset."""
         return ""
+
+
+def _notice_silence(connection: socket.socket) -> None:
+    if connection.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in SILENCE.items():
+        # Not every system has each of them.
+        if (option := getattr(socket, name, None)) is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def create_pool(

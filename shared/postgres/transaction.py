@@ -103,7 +103,6 @@ class PostgresTransaction:
 
     async def lock(self, instance: Instance) -> None:
         """See ports.Transaction."""
-<<<<<<< HEAD
         held, owned = await self._try_lock(instance)
         for pause_seconds in LOCK_PAUSES_SECONDS:
             if held:
@@ -112,15 +111,6 @@ class PostgresTransaction:
             held, owned = await self._try_lock(instance)
         if not held:
             raise Transient(f"{instance.key} is held by another transaction")
-=======
-        for pause_seconds in (*LOCK_PAUSES_SECONDS, None):
-            held, owned = await self._try_lock(instance)
-            if held:
-                break
-            if pause_seconds is None:
-                raise Transient(f"{instance.key} is held by another transaction")
-            await asyncio.sleep(pause_seconds)
->>>>>>> main
         if not owned:
             raise LostClaim
 

@@ -28,12 +28,13 @@ test-faults: .venv/dev.stamp ## Runs kills, cuts and the short storm
 $(TIERS:%=test-%): test-%:
 	$(BIN)/python -m pytest tests/$*
 
-check: .venv/dev.stamp ## Lints, formats, types, import rules
+check: .venv/dev.stamp ## Lints, formats, types, import rules, rules without a test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.rules
 
 bench: .venv/dev.stamp ## Measures workflows against plain transactions
 	$(BIN)/python -m tests.benchmarks

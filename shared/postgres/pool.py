@@ -70,6 +70,8 @@ async def create_pool(
         server_settings={
             "application_name": name,
             "timezone": "UTC",
+            # Short statements never earn back what compiling them costs.
+            "jit": "off",
             "lock_timeout": f"{int(LOCK_TIMEOUT_SECONDS * 1000)}ms",
             "idle_in_transaction_session_timeout": f"{int(idle_timeout_seconds * 1000)}ms",
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -65,21 +66,42 @@ def message(row: asyncpg.Record) -> OutboxMessage:
     )
 
 
-def journal_columns(entries: Sequence[Entry]) -> tuple[list[Any], ...]:
-    """Entries as the arrays of the CHECKPOINT statement."""
+class JournalRow(msgspec.Struct, frozen=True):
+    """An entry as the CHECKPOINT statement takes it."""
+
+    path: str
+    name: str
+    occurrence: int
+    position: int
+    type: str
+    state: str
+    attempts: int
+    started_at: datetime
+    finished_at: datetime | None
+    due_at: datetime | None
+
+
+def journal_parameters(entries: Sequence[Entry]) -> tuple[Any, ...]:
+    """Entries as the parameters of the CHECKPOINT statement: rows, results and errors."""
+    found = [
+        JournalRow(
+            path=entry.path,
+            name=entry.name,
+            occurrence=entry.occurrence,
+            position=entry.position,
+            type=entry.type,
+            state=entry.state,
+            attempts=entry.attempts,
+            started_at=entry.started_at,
+            finished_at=entry.finished_at,
+            due_at=entry.due_at,
+        )
+        for entry in entries
+    ]
     return (
-        [e.path for e in entries],
-        [e.name for e in entries],
-        [e.occurrence for e in entries],
-        [e.position for e in entries],
-        [e.type for e in entries],
-        [e.state for e in entries],
-        [e.attempts for e in entries],
-        [e.started_at for e in entries],
-        [e.finished_at for e in entries],
-        [e.due_at for e in entries],
-        [json_text(e.result) for e in entries],
-        [error_text(e.error) for e in entries],
+        msgspec.json.encode(found).decode(),
+        [json_text(entry.result) for entry in entries],
+        [error_text(entry.error) for entry in entries],
     )
 
 

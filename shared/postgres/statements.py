@@ -71,7 +71,9 @@ JOURNAL = f"""
 
 # The fence: the epoch is this claim's and the version is the last one this claim wrote. Zero rows
 # mean a later claim, or an earlier COMMIT of ours that took effect without our knowing. What
-# hangs on it is written by the same statement, so it costs one round trip.
+# hangs on it is written by the same statement, so it costs one round trip. The journal's rows come
+# as one JSON value, since asyncpg looks at each element of an array parameter; but results and
+# errors as arrays, since a JSON value that is taken apart may hold no \u0000.
 CHECKPOINT = """
     WITH fence AS (
         UPDATE workflow_instances SET
@@ -92,9 +94,13 @@ CHECKPOINT = """
             (kind, id, run, path, name, occurrence, position, type, state, attempts,
              started_at, finished_at, due_at, result, error)
         SELECT $1, $2, $3, e.*
-        FROM fence, unnest($16::text[], $17::text[], $18::int[], $19::int[], $20::text[],
-                           $21::text[], $22::int[], $23::timestamptz[], $24::timestamptz[],
-                           $25::timestamptz[], $26::json[], $27::json[]) AS e
+        FROM fence, ROWS FROM (
+            json_to_recordset($16::json) AS (
+                path text, name text, occurrence integer, position integer, type text,
+                state text, attempts integer, started_at timestamptz, finished_at timestamptz,
+                due_at timestamptz),
+            unnest($17::json[], $18::json[])
+        ) AS e
         ON CONFLICT (kind, id, run, path, name, occurrence) DO UPDATE SET
             state = excluded.state, attempts = excluded.attempts,
             finished_at = excluded.finished_at, due_at = excluded.due_at,
@@ -103,8 +109,8 @@ CHECKPOINT = """
         RETURNING 1
     ), told AS (
         INSERT INTO outbox (message_id, source, subject, headers, body)
-        SELECT m.message_id, $28, m.subject, m.headers, m.body
-        FROM fence, unnest($29::text[], $30::text[], $31::json[], $32::bytea[])
+        SELECT m.message_id, $19, m.subject, m.headers, m.body
+        FROM fence, unnest($20::text[], $21::text[], $22::json[], $23::bytea[])
             AS m(message_id, subject, headers, body)
         RETURNING 1
     )

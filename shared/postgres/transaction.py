@@ -153,7 +153,7 @@ class PostgresTransaction:
                 rows.json_text(checkpoint.output),
                 rows.error_text(checkpoint.error),
                 checkpoint.finished_at,
-                *rows.journal_columns(checkpoint.entries),
+                *rows.journal_parameters(checkpoint.entries),
                 str(key),
                 *rows.message_columns(checkpoint.messages),
             )

@@ -9,6 +9,7 @@ import structlog
 
 from shared.jetstream.connection import MessageTooLarge
 from shared.postgres.store import PostgresStore
+from shared.runtime import metrics
 from shared.workflow.errors import Transient
 from shared.workflow.ports import Clock, Publisher
 from shared.workflow.records import DeadLetter, OutboxMessage
@@ -47,6 +48,7 @@ class Relay:
                 await self._store.flush_sent()
                 if tick % ticks_between_scans == 0:
                     await self.scan()
+                    metrics.OUTBOX_UNSENT.set(await self._store.unsent_count())
                 if tick % (ticks_between_scans * 60) == 0:
                     await self._store.forget(
                         sent_days=self._keep_days, results_days=self._keep_days, limit=1000

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from shared.jetstream.connection import Unreachable, close, connect, jetstream
 from shared.jetstream.delivery import JetStreamDelivery
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.pull import PullLoop
-from shared.jetstream.requests import RequestServer
+from shared.jetstream.requests import Answer, RequestServer
 from shared.jetstream.status import JetStreamStatusBucket
 from shared.messages import subjects
 from shared.messages.problems import Refused
@@ -41,12 +41,12 @@ from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
 from shared.runtime.timekeeper import Timekeeper
 from shared.workflow.errors import Transient
-from shared.workflow.execution import EngineSettings
 from shared.workflow.executor import Executor
 from shared.workflow.ports import Clock
 from shared.workflow.projection import project
 from shared.workflow.records import InstanceKey
 from shared.workflow.registry import Registration, Registry
+from shared.workflow.settings import EngineSettings
 
 log = structlog.get_logger()
 
@@ -178,7 +178,7 @@ class Service:
         self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
         answers = {
-            subject(name, handler.name): partial(dispatcher.answer, handler)
+            subject(name, handler.name): _answered(handler, dispatcher)
             for subject, handlers in (
                 (subjects.command, definition.commands),
                 (subjects.query, (*definition.queries, _instance_query(store))),
@@ -325,6 +325,20 @@ def _counted(
         metrics.DELIVERIES.labels(consumer, outcome).inc()
 
     return counted
+
+
+def _answered(handler: AnyHandler, dispatcher: Dispatcher) -> Answer:
+    async def answer(body: bytes, headers: Mapping[str, str]) -> bytes:
+        try:
+            reply = await dispatcher.answer(handler, body, headers)
+        except Exception as error:
+            code = error.code if isinstance(error, Refused) else type(error).__name__
+            metrics.REQUESTS.labels(handler.name, code).inc()
+            raise
+        metrics.REQUESTS.labels(handler.name, "answered").inc()
+        return reply
+
+    return answer
 
 
 def _instance_query(store: PostgresStore) -> AnyHandler:

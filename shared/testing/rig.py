@@ -16,12 +16,12 @@ from shared.messages.workflows import StatusDocument, Trigger, Wake
 from shared.testing.clocks import ManualClock
 from shared.testing.memory import MemoryDelivery, MemoryPublisher, MemoryStore
 from shared.testing.memory_status import MemoryStatusBucket
-from shared.workflow.execution import EngineSettings
 from shared.workflow.executor import Executor
 from shared.workflow.ports import DueInstances, InstanceStore, Publisher, StatusBucket, Transaction
 from shared.workflow.projection import project
 from shared.workflow.records import Claim, ClaimRequest, InstanceKey, Refusal
 from shared.workflow.registry import Registration, Registry
+from shared.workflow.settings import EngineSettings
 
 
 class DueStore(InstanceStore, DueInstances, Protocol):

@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from random import Random
 from typing import Any, NamedTuple
 
+from shared.messages.workflows import ErrorInfo
 from shared.workflow.errors import JournalMismatch, WorkflowMisuse
 from shared.workflow.records import Entry, EntryKey, Instance
 
@@ -19,7 +21,40 @@ class Slot(NamedTuple):
 
     key: EntryKey
     position: int
+    operation: str
     recorded: Entry | None
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt that is to be made, from 1."""
+        return self.recorded.attempts + 1 if self.recorded else 1
+
+    def entry(
+        self,
+        state: str,
+        *,
+        started_at: datetime,
+        attempts: int = 1,
+        finished_at: datetime | None = None,
+        due_at: datetime | None = None,
+        result: bytes | None = None,
+        error: ErrorInfo | None = None,
+    ) -> Entry:
+        """A row of the journal for this place."""
+        return Entry(
+            path=self.key.path,
+            name=self.key.name,
+            occurrence=self.key.occurrence,
+            position=self.position,
+            type=self.operation,
+            state=state,
+            attempts=attempts,
+            started_at=started_at,
+            finished_at=finished_at,
+            due_at=due_at,
+            result=result,
+            error=error,
+        )
 
 
 class Branch:
@@ -28,7 +63,7 @@ class Branch:
     def __init__(self, instance: Instance, path: str, entries: Iterable[Entry]):
         self.path = path
         self.now: datetime = instance.started_at
-        self.random = Random(f"{instance.key}/{instance.run}/{path}")
+        self._seed = f"{instance.key}/{instance.run}/{path}"
         self._recorded = sorted(
             (entry for entry in entries if entry.path == path), key=lambda entry: entry.position
         )
@@ -37,6 +72,11 @@ class Branch:
         self._entered: str | None = None
         self.task: asyncio.Task[Any] | None = None
         """Who is inside an operation now."""
+
+    @cached_property
+    def random(self) -> Random:
+        """The path's own stream; made when it is asked for, since most runs never do."""
+        return Random(self._seed)
 
     def take(self, name: str, operation: str) -> Slot:
         """The next place on the path. Raises JournalMismatch when another operation stands there.
@@ -50,7 +90,7 @@ class Branch:
             raise JournalMismatch(f"{recorded.type} {recorded.name!r}", f"{operation} {name!r}")
         self._position += 1
         self._occurrences[name] += 1
-        return Slot(EntryKey(self.path, name, occurrence), position, recorded)
+        return Slot(EntryKey(self.path, name, occurrence), position, operation, recorded)
 
     def advance(self, entry: Entry) -> None:
         """Takes the instant of a finished operation as the path's."""

@@ -1,4 +1,4 @@
-"""Results of operations as JSON, read back by the annotation of the function that made them."""
+"""Results as JSON, read back by the annotation of the function that made them; and errors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from shared.messages.base import MAX_CONTENT_BYTES
-from shared.workflow.errors import NonRetryableError, WorkflowMisuse
+from shared.messages.workflows import ErrorInfo
+from shared.workflow.errors import NonRetryableError, StepFailed, WorkflowMisuse
 from shared.workflow.step import Marker
+
+LONGEST_ERROR = 2000
+"""Characters kept of an error's text: megabytes must not make a status document unstorable."""
 
 
 def encode_result(result: object, of: str) -> bytes:
@@ -33,6 +37,17 @@ def encode_result(result: object, of: str) -> bytes:
 def decode_result(encoded: bytes, function: Callable[..., Any]) -> Any:
     """What `function` returned when `encoded` was journaled."""
     return msgspec.json.decode(encoded, type=_result_type(_plain(function)))
+
+
+def describe(error: BaseException, step: str | None = None) -> ErrorInfo:
+    """What a caller is told of an error."""
+    if isinstance(error, StepFailed):
+        return ErrorInfo(name=error.name, message=error.message, step=error.step)
+    name = error.code if isinstance(error, NonRetryableError) else type(error).__name__
+    text = str(error)
+    if len(text) > LONGEST_ERROR:
+        text = text[:LONGEST_ERROR] + "…"
+    return ErrorInfo(name=name, message=text, step=step)
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:

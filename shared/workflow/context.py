@@ -13,7 +13,9 @@ import msgspec
 from shared.workflow.branch import Branch
 from shared.workflow.execution import Execution
 from shared.workflow.options import Options, Retry
+from shared.workflow.sleeps import run_sleep
 from shared.workflow.step import Step
+from shared.workflow.steps import run_step
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,13 +79,20 @@ class WorkflowContext:
         async def body(step: Step) -> T:
             return await function(step, *args, **kwargs)
 
-        result: T = await self._execution.step(self._branch, name, function, body, self._options)
+        result: T = await run_step(
+            self._execution,
+            self._branch,
+            name,
+            function=function,
+            body=body,
+            options=self._options,
+        )
         return result
 
     async def sleep(self, name: str, duration: timedelta) -> None:
         """Sleeps for `duration` of business time, holding no worker and no connection."""
-        await self._execution.sleep(self._branch, name, None, duration)
+        await run_sleep(self._execution, self._branch, name, None, duration)
 
     async def sleep_until(self, name: str, at: datetime) -> None:
         """Sleeps until `at` (with a UTC offset); an instant in the past is no sleep at all."""
-        await self._execution.sleep(self._branch, name, at, timedelta())
+        await run_sleep(self._execution, self._branch, name, at, timedelta())

@@ -59,6 +59,8 @@ def facts_of(
 
     Ids are derived from the step, so that a step made again after a crash publishes the same.
     """
+    if not events:
+        return []
     workflow = WorkflowReference(kind=instance.key.kind, id=instance.key.id, run=instance.run)
     place = f"{instance.key}/{instance.run}/{key.path}/{key.name}/{key.occurrence}"
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 from random import Random
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -26,12 +27,17 @@ Skipped = Literal[Marker.SKIPPED]
 class Step:
     """One attempt of one step: its transaction, its instant, and what it publishes."""
 
-    def __init__(self, connection: Connection, now: datetime, random: Random, workflow_id: str):
+    def __init__(self, connection: Connection, now: datetime, seed: str, workflow_id: str):
         self.connection = connection
         self.now = now
-        self.random = random
         self.workflow_id = workflow_id
         self.events: list[Event] = []
+        self._seed = seed
+
+    @cached_property
+    def random(self) -> Random:
+        """The step's own stream: the same in every attempt."""
+        return Random(self._seed)
 
     def publish(self, event: Event) -> None:
         """Publishes a fact if, and only if, the step's transaction commits."""

@@ -27,10 +27,10 @@ from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.runtime.clocks import SystemClock
 from shared.testing.servers import Databases, embedded_nats, embedded_postgres
-from shared.workflow.execution import EngineSettings
 from shared.workflow.executor import Executor
 from shared.workflow.records import InstanceKey
 from shared.workflow.registry import Registry, register
+from shared.workflow.settings import EngineSettings
 from tests.benchmarks.workload import (
     CREATE_COUNTERS,
     FILL_COUNTERS,

@@ -21,8 +21,8 @@ from shared.testing.memory import MemoryStore
 from shared.testing.rig import DueStore, Rig
 from shared.testing.samples import EFFECTS_SQL, SampleWorkflow, StartSample
 from shared.testing.servers import Databases
-from shared.workflow.execution import EngineSettings
 from shared.workflow.registry import register
+from shared.workflow.settings import EngineSettings
 
 
 class Bench(Protocol):

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from shared.messages.workflows import Status
@@ -199,6 +200,17 @@ async def test_a_journal_key_is_written_once(bench: Bench) -> None:
         again = checkpoint(bench, Status.RUNNING, entries=(entry("a"),))
         with pytest.raises(LostClaim):
             await transaction.write(claim.instance, again)
+
+
+async def test_a_result_comes_back_to_the_byte(bench: Bench) -> None:
+    texts = ["nul \x00", 'quote "', "back\\slash", "ünïcode \U0001f600", ""]
+    result = msgspec.json.encode({"texts": texts, "number": 1.0, "large": 2**60})
+    kept = msgspec.structs.replace(entry("a"), result=result)
+    await leave(bench, Status.COMPLETE, entries=(kept,), output=result)
+    loaded = await bench.store.load(KEY)
+    assert loaded is not None
+    assert loaded[0].output == result
+    assert loaded[1] == [kept]
 
 
 async def test_an_unfinished_entry_is_replaced_by_its_next_attempt(bench: Bench) -> None:

@@ -32,12 +32,12 @@ from shared.testing.faults import (
 )
 from shared.testing.rig import DueStore
 from shared.testing.samples import SampleWorkflow, StartSample
-from shared.workflow.execution import EngineSettings
 from shared.workflow.executor import Executor
 from shared.workflow.ports import Delivery, Publisher, StatusBucket
 from shared.workflow.projection import project
 from shared.workflow.records import InstanceKey
 from shared.workflow.registry import Registry, register
+from shared.workflow.settings import EngineSettings
 
 LEASE_SECONDS = 0.25
 BOUND_SECONDS = 20.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,7 +100,8 @@ class Place:
             await connection.close()
 
     async def until(self, query: str, *args: Any) -> None:
-        """Returns once the query is true of what is committed; told of changes, not asking."""
+        """Returns once the query is true of what is committed; told of changes, and asking again
+        each second, since a listener was seen to stay untold while two hundred commits told it."""
         changed = asyncio.Event()
 
         def tell(*_: object) -> None:
@@ -111,7 +112,8 @@ class Place:
             await connection.add_listener("changed", tell)
             async with asyncio.timeout(BOUND_SECONDS):
                 while not await connection.fetchval(query, *args):
-                    await changed.wait()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(changed.wait(), 1)
                     changed.clear()
         finally:
             await connection.close(timeout=5)

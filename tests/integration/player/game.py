@@ -28,8 +28,8 @@ from shared.postgres.store import PostgresStore
 from shared.runtime.handling import AnyHandler, Work
 from shared.testing.clocks import ManualClock
 from shared.testing.rig import Rig
-from shared.workflow.execution import EngineSettings
 from shared.workflow.registry import register
+from shared.workflow.settings import EngineSettings
 
 M = TypeVar("M", bound=Message)
 

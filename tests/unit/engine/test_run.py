@@ -17,10 +17,10 @@ from shared.testing.rig import Rig
 from shared.testing.samples import SampleWorkflow, StartSample
 from shared.workflow.context import WorkflowContext
 from shared.workflow.errors import Transient
-from shared.workflow.execution import EngineSettings
 from shared.workflow.options import Retry
 from shared.workflow.records import InstanceKey
 from shared.workflow.registry import Registry, register
+from shared.workflow.settings import EngineSettings
 from shared.workflow.step import Step
 
 

@@ -1,0 +1,123 @@
+"""How a delivery ends: one function each, and no other place settles one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+
+from shared.messages.workflows import ErrorInfo
+from shared.workflow.after_commit import AfterCommit
+from shared.workflow.errors import JournalMismatch, RetryLater
+from shared.workflow.execution import Execution
+from shared.workflow.ports import Clock, Delivery, InstanceStore
+from shared.workflow.records import DeadLetter, Refusal
+from shared.workflow.registry import Command
+from shared.workflow.settings import EngineSettings
+
+log = structlog.get_logger()
+
+
+class Outcomes:
+    """Each returns its name."""
+
+    def __init__(
+        self,
+        store: InstanceStore,
+        after_commit: AfterCommit,
+        clock: Clock,
+        settings: EngineSettings,
+    ):
+        self._store = store
+        self._after_commit = after_commit
+        self._clock = clock
+        self._settings = settings
+
+    async def ended(self, delivery: Delivery, execution: Execution) -> str:
+        """Completed or errored: all is committed, published and shown."""
+        await delivery.ack()
+        return execution.instance.status.value
+
+    async def parked(self, delivery: Delivery) -> str:
+        """Asleep: `due_at` brings it back."""
+        await delivery.ack()
+        return "parked"
+
+    async def retry(self, delivery: Delivery, later: RetryLater) -> str:
+        """A step failed: this message comes again when its next attempt is due."""
+        # A little late rather than early, when it would meet an instance that is not due.
+        await delivery.nak(later.delay_seconds + 0.02)
+        return "retry"
+
+    async def early(self, delivery: Delivery) -> str:
+        """A wake before its time: nothing happened."""
+        await delivery.ack()
+        return "early"
+
+    async def lost_claim(self) -> str:
+        """Another worker owns the instance: an ack, nak or term would count for it (rule 3)."""
+        log.info("claim_lost")
+        return "lost_claim"
+
+    async def dropped(self, delivery: Delivery, reason: str) -> str:
+        """Trouble that is no attempt: the message comes again soon and the journal is replayed."""
+        log.warning("run_dropped", reason=reason)
+        await delivery.nak(min(5.0, 0.25 * 2 ** min(delivery.attempt - 1, 5)))
+        return "dropped"
+
+    async def undecodable(self, delivery: Delivery, detail: str) -> str:
+        """What is no command goes to the dead letters with the reason."""
+        log.warning("message_undecodable", subject=delivery.subject, detail=detail)
+        await self.bury(delivery, "undecodable", detail)
+        await delivery.term("undecodable")
+        return "undecodable"
+
+    async def hopeless(self, delivery: Delivery, command: Command) -> str:
+        """Met errors of ours each time: a start goes to the dead letters, due_at wakes again."""
+        if command.start is not None:
+            await self.bury(delivery, "poisoned", "an unexpected error in too many deliveries")
+        await delivery.term("poisoned")
+        return "poisoned"
+
+    async def refused(self, delivery: Delivery, command: Command, refusal: Refusal) -> str:
+        """The claim was not granted."""
+        if refusal.reason in {"busy", "leased"} and not self._superfluous(delivery, command):
+            await delivery.nak(min(refusal.retry_seconds or 0.25, 30.0))
+        elif refusal.reason in {"busy", "leased", "absent"}:
+            await delivery.ack()
+        else:
+            # Parked, paused or ended: whoever committed that may have died right after.
+            await self._after_commit.tell_again(command.key)
+            await delivery.ack()
+        return refusal.reason
+
+    async def mismatched(
+        self, delivery: Delivery, execution: Execution, mismatch: JournalMismatch
+    ) -> str:
+        """Another build wrote the journal: paused, and looked at again later (rule 22)."""
+        log.error("journal_mismatch", expected=mismatch.expected, found=mismatch.found)
+        await execution.pause_for_mismatch(
+            ErrorInfo(name="journal_mismatch", message=str(mismatch), step=mismatch.found),
+            self._clock.now() + timedelta(seconds=self._settings.longest_nak_seconds),
+        )
+        await delivery.ack()
+        return "mismatched"
+
+    async def bury(self, delivery: Delivery, reason: str, detail: str) -> None:
+        """Keeps the message with the dead letters; settling it is the caller's."""
+        await self._store.bury(
+            DeadLetter(
+                origin=delivery.origin,
+                subject=delivery.subject,
+                headers=dict(delivery.headers),
+                body=delivery.body,
+                reason=reason,
+                detail=detail,
+                at=self._clock.now(),
+            )
+        )
+
+    def _superfluous(self, delivery: Delivery, command: Command) -> bool:
+        """Whether a wake has been given back so often that due_at, which brings another, will do;
+        else those of one long step would gather and all come again four times a second."""
+        return command.start is None and delivery.attempt >= self._settings.poison_claims

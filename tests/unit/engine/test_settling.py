@@ -9,8 +9,8 @@ from shared.testing.memory import MemoryDelivery, MemoryStore
 from shared.testing.rig import Rig
 from shared.testing.samples import SampleWorkflow, StartSample
 from shared.workflow.errors import Transient
-from shared.workflow.execution import EngineSettings
 from shared.workflow.registry import register
+from shared.workflow.settings import EngineSettings
 
 
 class Unheard(MemoryDelivery):

@@ -130,12 +130,12 @@ async def test_health_is_open_and_only_readiness_follows_nats(
 
 @pytest.mark.rule("http-health")
 async def test_metrics_are_open_and_count_requests_by_route_not_by_address(http: Http) -> None:
-    await http.get("/api/workflows/absent")
+    await http.get("/api/workflows/no-such-workflow")
     http.session.headers.pop("Authorization")
     async with http.get("/metrics") as answer:
         text = await answer.text()
     assert 'route="/api/workflows/{id}"' in text
-    assert "absent" not in text
+    assert "no-such-workflow" not in text
 
 
 async def test_an_answer_carries_the_callers_request_id_or_a_new_one(http: Http) -> None:

@@ -67,4 +67,6 @@ class JetStreamDelivery:
         try:
             await self._client.publish(self._message.reply, word)
         except PASSING as error:
-            raise Transient(f"settle {self.origin}: {error or type(error).__name__}") from error
+            raise Transient(
+                f"settle {self.origin}: {str(error) or type(error).__name__}"
+            ) from error

@@ -46,4 +46,4 @@ async def patiently(what: str, exchange: Callable[[], Awaitable[T]]) -> T:
     try:
         return await exchange()
     except PASSING as error:
-        raise Transient(f"{what}: {error or type(error).__name__}") from error
+        raise Transient(f"{what}: {str(error) or type(error).__name__}") from error

@@ -179,7 +179,8 @@ class PostgresTransaction:
         try:
             await self._connection.execute("ROLLBACK")
         except Exception:  # noqa: BLE001 - the server rolls back what is cut off
-            self._connection.terminate()
+            if not self._is_closed():
+                self._connection.terminate()
 
     async def _refusal(self, request: ClaimRequest) -> Refusal:
         """Why the claim returned no row, as far as committed rows tell."""

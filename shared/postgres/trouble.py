@@ -39,7 +39,7 @@ async def transient_trouble(doing: str) -> AsyncGenerator[None]:
             # A parameter that fits no column, found before anything was sent: it never will.
             raise
         # The library's InternalClientError is how it meets a session that the server has ended.
-        raise Transient(f"PostgreSQL, {doing}: {error or type(error).__name__}") from error
+        raise Transient(f"PostgreSQL, {doing}: {str(error) or type(error).__name__}") from error
     except asyncpg.PostgresError as error:
         if is_trouble(error):
             raise Transient(f"PostgreSQL, {doing}: {error}") from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -102,22 +104,27 @@ async def delete_streams(url: str) -> None:
 
 
 class Databases:
-    """Fresh databases of one server, each a copy of a migrated template."""
+    """Fresh databases of one server, each a copy of a migrated template.
+
+    The next copy of a template is made while the test works on the last one.
+    """
 
     def __init__(self, url: str):
         self._url = url
         self._run = secrets.token_hex(4)
         self._templates: dict[str, str] = {}
+        self._next: dict[str, asyncio.Task[str]] = {}
         self._created: list[str] = []
 
     async def create(self, service: str, directories: Mapping[str, Path]) -> str:
         """A database with the service's schema, migrated; its URL as the service's role."""
-        template = self._templates.get(service)
+        content = _digest(service, directories)
+        template = self._templates.get(content)
         if template is None:
-            template = await self._create_template(service, directories)
-        name = f"test_{self._run}_{service}_{secrets.token_hex(4)}"
-        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-        self._created.append(name)
+            template = await self._create_template(service, content, directories)
+        ready = self._next.pop(content, None)
+        name = await (ready if ready is not None else self._copy(template))
+        self._next[content] = asyncio.create_task(self._copy(template))
         return self._at(name, service)
 
     async def drop(self, url: str) -> None:
@@ -136,13 +143,22 @@ class Databases:
 
     async def drop_all(self) -> None:
         """Deletes whatever was created and not dropped, templates included."""
+        await asyncio.gather(*self._next.values())
         for name in (*self._created, *self._templates.values()):
             await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    async def _create_template(self, service: str, directories: Mapping[str, Path]) -> str:
-        template = f"template_{self._run}_{service}"
+    async def _copy(self, template: str) -> str:
+        name = f"test_{self._run}_{secrets.token_hex(4)}"
+        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self._created.append(name)
+        return name
+
+    async def _create_template(
+        self, service: str, content: str, directories: Mapping[str, Path]
+    ) -> str:
+        template = f"template_{self._run}_{content}"
         await self._execute(f'CREATE DATABASE "{template}"')
-        self._templates[service] = template
+        self._templates[content] = template
         superuser = await asyncpg.connect(self._at(template))
         try:
             await bootstrap(superuser, service, SERVICE_PASSWORD)
@@ -172,3 +188,13 @@ class Databases:
 
 def _name(url: str) -> str:
     return urlsplit(url).path.removeprefix("/")
+
+
+def _digest(service: str, directories: Mapping[str, Path]) -> str:
+    """Two services of one name and other SQL must not share a template."""
+    digest = blake2b(service.encode(), digest_size=8)
+    for name, directory in directories.items():
+        digest.update(name.encode())
+        for file in sorted(directory.glob("*.sql")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,8 +100,7 @@ class Place:
             await connection.close()
 
     async def until(self, query: str, *args: Any) -> None:
-        """Returns once the query is true of what is committed; told of changes, and asking again
-        each second, since a listener was seen to stay untold while two hundred commits told it."""
+        """Returns once the query is true of what is committed; told of changes, not asking."""
         changed = asyncio.Event()
 
         def tell(*_: object) -> None:
@@ -112,8 +111,7 @@ class Place:
             await connection.add_listener("changed", tell)
             async with asyncio.timeout(BOUND_SECONDS):
                 while not await connection.fetchval(query, *args):
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), 1)
+                    await changed.wait()
                     changed.clear()
         finally:
             await connection.close(timeout=5)

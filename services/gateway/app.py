@@ -66,7 +66,7 @@ def create_app(
             async with asyncio.timeout(READY_SECONDS):
                 await statuses.check()
         except (Transient, TimeoutError) as error:
-            return f"the status bucket is away: {error or 'no answer in time'}"
+            return f"the status bucket is away: {str(error) or 'no answer in time'}"
         return None
 
     app = web.Application(

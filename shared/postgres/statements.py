@@ -154,7 +154,8 @@ ENQUEUE = """
 """
 
 # What is taken is moved forward on machine time, with backoff, by the statement that takes it, so
-# that a wake that is not carried out floods nobody and is not forgotten (engine rule 1).
+# that a wake that is not carried out floods nobody and is not forgotten (engine rule 1). From 4 s:
+# wakes that only wait for a worker would else be doubled and trebled.
 TAKE_DUE = """
     WITH on_business AS (
         SELECT kind, id FROM workflow_instances
@@ -169,7 +170,7 @@ TAKE_DUE = """
     )
     UPDATE workflow_instances AS i SET
         due_clock = 'machine',
-        due_at = clock_timestamp() + make_interval(secs => least(60, 2 ^ least(i.wakes, 6))),
+        due_at = clock_timestamp() + make_interval(secs => least(60, 4 * 2 ^ least(i.wakes, 4))),
         wakes = i.wakes + 1
     FROM due WHERE i.kind = due.kind AND i.id = due.id
     RETURNING i.kind, i.id

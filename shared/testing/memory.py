@@ -126,7 +126,7 @@ class MemoryStore:
         for key in due:
             row = self.rows[key]
             row.due_at = None
-            row.machine_due_at = machine_now + min(60, 2 ** min(row.wakes, 6))
+            row.machine_due_at = machine_now + min(60, 4 * 2 ** min(row.wakes, 4))
             row.wakes += 1
         return due
 

@@ -19,6 +19,8 @@ from shared.workflow.projection import project
 from shared.workflow.records import Checkpoint, Committed, Instance
 from tests.faults.sweep import Mistakes, NotAsItMustBe, Process, World, check, finish, publish_start
 
+RecordProperty = Callable[[str, object], None]
+
 Disturb = Callable[[World, StartSample, int, Mistakes], Awaitable[None]]
 
 PLAIN = StartSample(steps=3)
@@ -78,19 +80,21 @@ async def sweep(
 
 @pytest.mark.rule("engine-5", "engine-8", "engine-11", "engine-26")
 @pytest.mark.parametrize("start", [PLAIN, WINDING], ids=["plain", "winding"])
-async def test_a_process_may_die_at_any_point(world: World, start: StartSample) -> None:
+async def test_a_process_may_die_at_any_point(
+    world: World, start: StartSample, record_property: RecordProperty
+) -> None:
     number = await sweep(world, start, Mistakes(), cut_at)
-    print(f"{number} points, the process cut off at each")
+    record_property("crash sweep", f"{number} points, the process cut off at each")
     assert number > 10
 
 
 @pytest.mark.rule("engine-3", "engine-5", "engine-6")
 @pytest.mark.parametrize("start", [PLAIN, WINDING], ids=["plain", "winding"])
 async def test_a_process_may_freeze_at_any_point_while_another_works(
-    world: World, start: StartSample
+    world: World, start: StartSample, record_property: RecordProperty
 ) -> None:
     number = await sweep(world, start, Mistakes(), freeze_at)
-    print(f"{number} points, the process frozen at each")
+    record_property("crash sweep", f"{number} points, the process frozen at each")
     assert number > 10
 
 

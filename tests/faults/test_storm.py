@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ SECONDS = 15.0
 
 
 @pytest.mark.rule("engine-1", "engine-7", "engine-11", "engine-25", "engine-26", "player-kill")
-async def test_a_storm_of_kills_loses_and_doubles_nothing(tmp_path: Path) -> None:
+async def test_a_storm_of_kills_loses_and_doubles_nothing(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     seed = secrets.randbelow(10**6)
-    print(f"seed {seed}")
+    record_property("storm", f"seed {seed}")
     report = await storm(seed, SECONDS, tmp_path)
 
-    print(report)
+    record_property("storm", report)
     assert report.complaints == [], report
     assert report.starts >= FEWEST_STARTS
     kills = [report.blows[kind] for kind in ("service", "nats", "postgres")]

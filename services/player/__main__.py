@@ -4,7 +4,7 @@ import sys
 
 from services.player.app import define
 from services.player.config import PlayerSettings
-from shared.runtime.service import main
+from shared.runtime.process import main
 
 if __name__ == "__main__":
     sys.exit(main(PlayerSettings, define))

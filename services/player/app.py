@@ -4,7 +4,7 @@ from services.player.config import PlayerSettings
 from services.player.handlers import QUERIES, commands, facts
 from services.player.workflows.player import PlayerWorkflow
 from shared.messages.workflows import StartPlayer
-from shared.runtime.service import ServiceDefinition
+from shared.runtime.definition import ServiceDefinition
 from shared.workflow.registry import register
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.runtime.service import ServiceSettings
+from shared.runtime.definition import ServiceSettings
 
 
 class PlayerSettings(ServiceSettings, frozen=True, kw_only=True):

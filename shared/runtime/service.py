@@ -1,27 +1,21 @@
-"""A service's process: what it is made of, how it starts, and how it drains."""
+"""A replica of a service: what it is made of, how it starts, and how it drains."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Annotated, TypeVar
 from uuid import uuid4
 
 import asyncpg
 import structlog
-from msgspec import Meta
 from nats.aio.client import Client
 from nats.js.client import JetStreamContext
 
 from shared.jetstream import topology
-from shared.jetstream.connection import Unreachable, close, connect, jetstream
+from shared.jetstream.connection import close, connect, jetstream
 from shared.jetstream.delivery import JetStreamDelivery
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.pull import PullLoop
@@ -34,9 +28,8 @@ from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.runtime import health, metrics
 from shared.runtime.clocks import SystemClock
-from shared.runtime.config import ConfigurationError, DatabaseSettings, load
+from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.handling import AnyHandler, Handler, Work
-from shared.runtime.logging import configure
 from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
 from shared.runtime.timekeeper import Timekeeper
@@ -45,7 +38,7 @@ from shared.workflow.executor import Executor
 from shared.workflow.ports import Clock
 from shared.workflow.projection import project
 from shared.workflow.records import InstanceKey
-from shared.workflow.registry import Registration, Registry
+from shared.workflow.registry import Registry
 from shared.workflow.settings import EngineSettings
 
 log = structlog.get_logger()
@@ -53,36 +46,6 @@ log = structlog.get_logger()
 UPKEEP_CONNECTIONS = 4
 REQUEST_CONNECTIONS = 8
 INGEST_WORKERS = 8
-
-Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
-Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds above 0")]
-
-
-S = TypeVar("S", bound="ServiceSettings")
-
-
-class ServiceSettings(DatabaseSettings, frozen=True, kw_only=True):
-    """What a service with workflows takes from its environment."""
-
-    workers: Count = 16
-    """Starts that run at once."""
-    wake_workers: Count = 8
-    lease_seconds: Seconds = 30.0
-    ack_wait_seconds: Seconds = 30.0
-    drain_seconds: Seconds = 20.0
-    timekeeper_seconds: Seconds = 0.5
-    stream_replicas: Count = 1
-
-
-@dataclass(frozen=True)
-class ServiceDefinition:
-    """What makes one service different from another."""
-
-    name: str
-    workflows: Sequence[Registration]
-    commands: Sequence[AnyHandler] = ()
-    queries: Sequence[AnyHandler] = ()
-    facts: Sequence[AnyHandler] = ()
 
 
 class Service:
@@ -288,32 +251,6 @@ class Service:
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             return f"PostgreSQL is away: {type(error).__name__}"
         return None
-
-
-def main(settings_type: type[S], define: Callable[[S], ServiceDefinition]) -> int:
-    """The process of a service, until SIGTERM or SIGINT; returns its exit code."""
-    try:
-        settings = load(settings_type, os.environ)
-    except ConfigurationError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    definition = define(settings)
-    configure(definition.name, settings.log_level)
-    try:
-        failure = asyncio.run(_run(definition, settings))
-    except (Transient, Unreachable, OSError) as error:
-        failure = str(error)
-    if failure is not None:
-        log.error("service_failed", service=definition.name, reason=failure)
-    return 1 if failure is not None else 0
-
-
-async def _run(definition: ServiceDefinition, settings: ServiceSettings) -> str | None:
-    service = Service(definition, settings)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, service.stop)
-    return await service.run()
 
 
 def _counted(

@@ -12,7 +12,8 @@ from services.player.app import service as player_service
 from shared.jetstream import topology
 from shared.jetstream.connection import close, connect, jetstream
 from shared.runtime.config import load
-from shared.runtime.service import Service, ServiceSettings
+from shared.runtime.definition import ServiceSettings
+from shared.runtime.service import Service
 from tests.integration.docs.wire import Wire
 
 MakeDatabase = Callable[[str], Awaitable[str]]

@@ -21,8 +21,9 @@ from shared.messages.base import encode
 from shared.messages.workflows import Trigger
 from shared.postgres.migrations import ENGINE_SQL
 from shared.runtime.config import Secret
+from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.handling import AnyHandler
-from shared.runtime.service import Service, ServiceDefinition, ServiceSettings
+from shared.runtime.service import Service
 from shared.testing.samples import EFFECTS_SQL, SampleWorkflow, StartSample
 from shared.testing.servers import Databases
 from shared.workflow.records import InstanceKey, OutboxMessage

@@ -1,0 +1,40 @@
+"""What makes one service different from another: its parts and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from shared.runtime.config import DatabaseSettings
+from shared.runtime.handling import AnyHandler
+from shared.workflow.registry import Registration
+
+Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
+Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds above 0")]
+
+
+class ServiceSettings(DatabaseSettings, frozen=True, kw_only=True):
+    """What a service with workflows takes from its environment."""
+
+    workers: Count = 16
+    """Starts that run at once."""
+    wake_workers: Count = 8
+    lease_seconds: Seconds = 30.0
+    ack_wait_seconds: Seconds = 30.0
+    drain_seconds: Seconds = 20.0
+    timekeeper_seconds: Seconds = 0.5
+    stream_replicas: Count = 1
+
+
+@dataclass(frozen=True)
+class ServiceDefinition:
+    """What makes one service different from another."""
+
+    name: str
+    workflows: Sequence[Registration]
+    commands: Sequence[AnyHandler] = ()
+    queries: Sequence[AnyHandler] = ()
+    facts: Sequence[AnyHandler] = ()

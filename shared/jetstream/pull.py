@@ -27,6 +27,7 @@ EXPIRES_SECONDS = 30.0
 BACK_OFF_SECONDS = 0.25
 GATHER_SECONDS = 0.05
 """How long a few free workers wait for others to be asked for together."""
+CANCEL_SECONDS = 5.0
 NANOSECONDS = 1_000_000_000
 
 TROUBLE = (nats.errors.Error, OSError, Transient)
@@ -106,7 +107,9 @@ class PullLoop:
         left = dict(self._busy)
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        if left:
+            # Bounded: what cannot even be cancelled ends with the process.
+            await asyncio.wait(left, timeout=CANCEL_SECONDS)
         try:
             for delivery in left.values():
                 await delivery.nak(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -38,9 +39,20 @@ async def transient_trouble(doing: str) -> AsyncGenerator[None]:
         if isinstance(error, ValueError):
             # A parameter that fits no column, found before anything was sent: it never will.
             raise
+        _unless_cancelled(error)
         # The library's InternalClientError is how it meets a session that the server has ended.
         raise Transient(f"PostgreSQL, {doing}: {str(error) or type(error).__name__}") from error
     except asyncpg.PostgresError as error:
         if is_trouble(error):
+            _unless_cancelled(error)
             raise Transient(f"PostgreSQL, {doing}: {error}") from error
         raise
+
+
+def _unless_cancelled(error: Exception) -> None:
+    """Giving a connection back in the middle of a statement may raise, and would so swallow the
+    cancellation that it was given back for: a loop that takes trouble in its stride never ended.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error

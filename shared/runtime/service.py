@@ -230,8 +230,11 @@ class Service:
         task = asyncio.create_task(guarded(), name=name)
 
         async def cancel() -> None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            while not task.done():
+                # Once is not always enough: what a library raises while it is being cancelled can
+                # take the cancellation's place.
+                task.cancel()
+                await asyncio.wait([task], timeout=1)
 
         stack.push_async_callback(cancel)
 

@@ -104,8 +104,10 @@ class Chaos:
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(child.pid)
             process.suspend()
-            await asyncio.sleep(FREEZE_SECONDS)
-            process.resume()
+            try:
+                await asyncio.sleep(FREEZE_SECONDS)
+            finally:
+                process.resume()
 
     async def _keep(self, child: ChildProcess) -> None:
         while True:

@@ -108,10 +108,17 @@ class Witness:
         for stream in (subjects.workflows_stream("player"), subjects.INGEST_STREAM):
             state = (await self._js.stream_info(stream)).state
             if state.messages:
-                found.append(f"{state.messages} messages in {stream}")
+                found.append(f"{state.messages} messages in {stream}: {await self._held(stream)}")
         for name in ("unfinished instances", "messages left in the outbox"):
             found += await self._nothing(name)
         return found
+
+    async def _held(self, stream: str) -> str:
+        """Whose the messages are: not delivered yet, or delivered and not settled."""
+        return ", ".join(
+            f"{each.name} has {each.num_pending} to come and {each.num_ack_pending} in hand"
+            for each in await self._js.consumers_info(stream)
+        )
 
     async def complaints(self) -> list[str]:
         """All that is wrong; a storm that did no harm leaves none."""

@@ -74,7 +74,12 @@ async def ensure_consumers(
     stream = subjects.workflows_stream(service)
     for on_stream, name, filters in (
         (stream, subjects.starts_consumer(service), [subjects.start(kind) for kind in kinds]),
-        (stream, subjects.wakes_consumer(service), [subjects.wake(kind) for kind in kinds]),
+        (
+            stream,
+            subjects.wakes_consumer(service),
+            [each(kind) for kind in kinds for each in (subjects.wake, subjects.signals)],
+        ),
+        (stream, subjects.controls_consumer(service), [subjects.control(kind) for kind in kinds]),
         (
             subjects.INGEST_STREAM,
             subjects.ingest_consumer(service),
@@ -147,7 +152,12 @@ def status_bucket() -> StreamConfig:
 
 
 def _commands(kind: str) -> tuple[str, ...]:
-    return (subjects.start(kind), subjects.wake(kind))
+    return (
+        subjects.start(kind),
+        subjects.wake(kind),
+        subjects.signals(kind),
+        subjects.control(kind),
+    )
 
 
 def _work_queue(name: str, stream_subjects: list[str]) -> StreamConfig:

@@ -29,6 +29,21 @@ def wake(kind: str) -> str:
     return f"workflows.{kind}.wake"
 
 
+def signal(kind: str, workflow_id: str) -> str:
+    """Messages to one instance: a subject each, so that its signals can be read in order."""
+    return f"workflows.{kind}.signal.{workflow_id}"
+
+
+def signals(kind: str) -> str:
+    """The signals of every instance of `kind`."""
+    return signal(kind, "*")
+
+
+def control(kind: str) -> str:
+    """Requests to pause, resume, terminate or restart an instance of `kind`."""
+    return f"workflows.{kind}.control"
+
+
 def workflows_stream(service: str) -> str:
     """The work queue of one service's commands."""
     return f"WORKFLOWS_{service.upper()}"
@@ -40,8 +55,14 @@ def starts_consumer(service: str) -> str:
 
 
 def wakes_consumer(service: str) -> str:
-    """Durable consumer of a service's wakes: apart, so that a backlog of starts delays no timer."""
+    """Durable consumer of a service's wakes and signals: apart, so that a backlog of starts delays
+    no timer."""
     return f"{service}-wakes"
+
+
+def controls_consumer(service: str) -> str:
+    """Durable consumer of a service's controls: apart, so that no backlog delays a pause."""
+    return f"{service}-controls"
 
 
 def ingest_consumer(service: str) -> str:

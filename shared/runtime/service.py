@@ -46,6 +46,7 @@ log = structlog.get_logger()
 UPKEEP_CONNECTIONS = 4
 REQUEST_CONNECTIONS = 8
 INGEST_WORKERS = 8
+CONTROL_WORKERS = 4
 
 
 class Service:
@@ -106,7 +107,9 @@ class Service:
     async def _assemble(self, stack: AsyncExitStack, client: Client, js: JetStreamContext) -> None:
         """Makes and starts every part; the stack ends them in the reverse order."""
         settings, definition, name = self._settings, self._definition, self.name
-        steps = await self._pool(stack, "steps", settings.workers + settings.wake_workers)
+        steps = await self._pool(
+            stack, "steps", settings.workers + settings.wake_workers + CONTROL_WORKERS
+        )
         upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS)
         serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
         store = PostgresStore(name, steps, upkeep)
@@ -155,6 +158,7 @@ class Service:
         for stream, consumer, workers, handle in (
             (queue, subjects.starts_consumer(name), settings.workers, executor.deliver),
             (queue, subjects.wakes_consumer(name), settings.wake_workers, executor.deliver),
+            (queue, subjects.controls_consumer(name), CONTROL_WORKERS, executor.deliver),
             (
                 subjects.INGEST_STREAM,
                 subjects.ingest_consumer(name),

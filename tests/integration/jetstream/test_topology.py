@@ -34,7 +34,7 @@ async def test_any_number_of_replicas_make_the_topology_at_once(js: JetStreamCon
     names = {info.config.name for info in await js.streams_info()}
     assert names == {STREAM, "INGEST", "EVENTS", "KV_workflow-status"}
     consumers = {info.name for info in await js.consumers_info(STREAM)}
-    assert consumers == {"player-starts", "player-wakes"}
+    assert consumers == {"player-starts", "player-wakes", "player-controls"}
 
 
 @pytest.mark.rule("engine-32")
@@ -43,7 +43,7 @@ async def test_starts_and_wakes_reach_consumers_of_their_own(js: JetStreamContex
     for subject in (subjects.start("player"), subjects.wake("player"), subjects.start("player")):
         await js.publish(subject)
     pending = {info.name: info.num_pending for info in await js.consumers_info(STREAM)}
-    assert pending == {"player-starts": 2, "player-wakes": 1}
+    assert pending == {"player-starts": 2, "player-wakes": 1, "player-controls": 0}
 
 
 async def test_changed_settings_are_taken_over(js: JetStreamContext) -> None:

@@ -107,9 +107,10 @@ class Service:
     async def _assemble(self, stack: AsyncExitStack, client: Client, js: JetStreamContext) -> None:
         """Makes and starts every part; the stack ends them in the reverse order."""
         settings, definition, name = self._settings, self._definition, self.name
-        steps = await self._pool(
-            stack, "steps", settings.workers + settings.wake_workers + CONTROL_WORKERS
-        )
+        engine = EngineSettings(lease_seconds=settings.lease_seconds)
+        # Workers ≤ step connections, and room for the branches of runs (rules 4 and 10).
+        workers = settings.workers + settings.wake_workers + CONTROL_WORKERS
+        steps = await self._pool(stack, "steps", workers + engine.branch_connections)
         upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS)
         serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
         store = PostgresStore(name, steps, upkeep)
@@ -123,7 +124,7 @@ class Service:
             statuses=JetStreamStatusBucket(client),
             clock=self._clock,
             monotonic=monotonic,
-            settings=EngineSettings(lease_seconds=settings.lease_seconds),
+            settings=engine,
         )
         dispatcher = Dispatcher(
             name,

@@ -140,7 +140,7 @@ class Place:
             if (
                 stored is None
                 or stored.document.status != status
-                or stored.document.order != tuple(order)
+                or stored.document.order != (*order, 0)
             ):
                 wrong.append(workflow_id)
         await client.close()

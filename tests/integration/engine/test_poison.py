@@ -20,7 +20,7 @@ from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
 from shared.runtime.timekeeper import Timekeeper
 from shared.testing.clocks import ManualClock
-from shared.testing.memory import MemoryDelivery, MemoryPublisher
+from shared.testing.memory_delivery import MemoryDelivery, MemoryPublisher
 from shared.testing.rig import Rig
 from shared.testing.samples import SampleWorkflow, StartSample
 from shared.workflow.records import ClaimRequest, InstanceKey, OutboxMessage

@@ -18,6 +18,8 @@ from shared.messages.events import Event, EventEnvelope
 from shared.messages.problems import Refused
 from shared.runtime.handling import AnyHandler
 from shared.testing.clocks import ManualClock
+from shared.testing.memory_delivery import MemoryDelivery
+from shared.workflow.commands import read as read_command
 from shared.workflow.errors import Undecodable
 from shared.workflow.registry import Registry, register
 from tests.markdown import Block, blocks, read, table
@@ -76,6 +78,7 @@ def test_there_is_an_example_of_every_message_on_every_subject() -> None:
         *((subjects.ingest("player", each.name), each.message) for each in FACTS),
         *((subjects.start(kind), trigger) for kind, trigger in workflows.TRIGGERS.items()),
         *((subjects.wake(kind), workflows.Wake) for kind in workflows.TRIGGERS),
+        *((subjects.control(kind), workflows.ControlCommand) for kind in workflows.TRIGGERS),
         *(
             (subjects.event("player", each.name), each)
             for each in NAMED.values()
@@ -125,7 +128,9 @@ def test_what_is_said_to_be_a_dead_letter_does_not_decode() -> None:
     start = examples["undecodable"]
     registry = Registry([register(workflows.StartPlayer, PlayerWorkflow())])
     with pytest.raises(Undecodable, match="playerId: Invalid UUID"):
-        registry.command(start.about[1], {}, start.text.encode(), "DOCS/0/1", ManualClock().now())
+        read_command(
+            registry, MemoryDelivery(start.about[1], start.text.encode()), ManualClock().now()
+        )
     with pytest.raises(Refused) as refused:
         decode(examples["invalid_message"].text.encode(), player.SessionReported)
     assert refused.value.code == "invalid_message"

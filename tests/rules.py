@@ -49,6 +49,8 @@ RULES = {
     "http-problems": "every error is a problem document",
     "http-access": "a key for everything but health and metrics",
     "http-player-calls": "players, sessions and achievements",
+    "http-controls": "pause, resume, terminate and restart; what cannot be is refused",
+    "http-signals": "kept for whoever has not ended, once a key",
     "http-health": "alive, started, ready, and figures",
     "player-level-curve": "level and xp in integers",
     "player-daily-reward": "reward from the streak",

@@ -14,7 +14,7 @@ from shared.messages.problems import Refused
 T = TypeVar("T")
 
 PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:\$|key in \$)\.?(?P<path>[^`]*)`)?$", re.DOTALL)
-MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
+MISSING = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]+)`")
 NAMED = re.compile(r"^`(?P<name>\w+)`")
 """How our own checks begin: with the field that they are about."""
 

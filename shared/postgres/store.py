@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from shared.postgres import rows, statements
+from shared.postgres.crons import CronStore
 from shared.postgres.transaction import PooledConnection, PostgresTransaction
 from shared.postgres.trouble import transient_trouble
 from shared.workflow.records import DeadLetter, Entry, Instance, InstanceKey, OutboxMessage
@@ -96,6 +97,11 @@ class PostgresStore:
         async with self._connection() as connection:
             found = await connection.fetch(statements.TAKE_DUE, now, limit)
         return [InstanceKey(row["kind"], row["id"]) for row in found]
+
+    async def earliest_cron_at(self) -> datetime | None:
+        """When the next cron starts something, in business time; None when none will."""
+        async with self._connection() as connection:
+            return await CronStore(connection).earliest_at()
 
     async def flush_sent(self) -> None:
         """Writes what mark_sent has gathered."""

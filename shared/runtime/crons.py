@@ -71,7 +71,7 @@ def _differs(cron: Cron, stored: StoredCron | None) -> bool:
 
 def _to_store(cron: Cron, stored: StoredCron | None, now: datetime) -> StoredCron:
     """The row of a declaration; other times count from now, the same ones go on."""
-    if stored is None or stored.keeps_other_times(cron):
+    if stored is None or stored.has_other_times(cron):
         next_at = Timetable(cron.expression, cron.time_zone).after(now)
     else:
         next_at = stored.next_at

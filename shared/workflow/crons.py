@@ -143,9 +143,9 @@ class StoredCron(msgspec.Struct, frozen=True, kw_only=True):
             same = msgspec.json.decode(self.input, type=type(trigger)) == trigger
         except msgspec.ValidationError:
             same = False
-        return not same or self.kind != trigger.kind or self.keeps_other_times(declared)
+        return not same or self.kind != trigger.kind or self.has_other_times(declared)
 
-    def keeps_other_times(self, declared: Cron) -> bool:
+    def has_other_times(self, declared: Cron) -> bool:
         """Whether the declaration has another schedule."""
         return (self.expression, self.time_zone) != (declared.expression, declared.time_zone)
 

@@ -10,14 +10,17 @@ import asyncpg
 import msgspec
 import pytest
 
+from shared.messages.schedules import BySchedule
 from shared.messages.workflows import Trigger
 from shared.postgres.crons import CronStore
 from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.runtime.crons import CronsChanged, declare
+from shared.runtime.handling import Work
 from shared.runtime.outbox import Outbox
 from shared.runtime.relay import Relay
 from shared.runtime.scheduler import Scheduler
+from shared.runtime.schedules import ScheduleHandlers
 from shared.testing.clocks import ManualClock
 from shared.testing.faults import Cut, Faults, FaultyPublisher
 from shared.testing.memory import MemoryPublisher
@@ -56,6 +59,15 @@ class Yard:
     async def crons(self) -> dict[str, StoredCron]:
         async with self.pool.acquire() as connection:
             return {cron.name: cron for cron in await CronStore(connection).all()}
+
+    async def somebody_waits(self) -> bool:
+        """Whether a session waits for a lock."""
+        async with self.pool.acquire() as connection:
+            waiting: bool = await connection.fetchval(
+                "SELECT count(*) > 0 FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        return waiting
 
     async def next_at(self) -> dict[str, datetime]:
         return {name: cron.next_at for name, cron in (await self.crons()).items()}
@@ -164,16 +176,19 @@ async def test_a_higher_revision_replaces_the_crons_and_leaves_what_it_does_not_
     await yard.declare(1, NIGHTLY, HOURLY, weekly)
     async with yard.pool.acquire() as connection:
         await CronStore(connection).pause("hourly", EVENING, "alice")
-    # Over the time of the cron that stays as it is, which is still to be started then.
+    # Past the time of the cron whose times stay, which is still to be started then.
     yard.clock.set(NIGHT + timedelta(minutes=30))
     half_past = Cron("hourly", StartSample(steps=2), "30 * * * *")
-    await yard.declare(2, NIGHTLY, half_past)
+    longer = Cron("nightly", StartSample(steps=9), "0 3 * * *")
+    await yard.declare(2, longer, half_past)
     assert await yard.next_at() == {
         "nightly": NIGHT,
         "hourly": NIGHT + timedelta(minutes=90),
     }
-    hourly = (await yard.crons())["hourly"]
-    assert (hourly.paused_by, hourly.differs_from(half_past)) == ("alice", False)
+    stored = await yard.crons()
+    assert stored["hourly"].paused_by == "alice"
+    assert not stored["hourly"].differs_from(half_past)
+    assert not stored["nightly"].differs_from(longer)
 
 
 @pytest.mark.rule("engine-28")
@@ -197,6 +212,30 @@ async def test_an_older_build_that_starts_beside_undoes_nothing(yard: Yard) -> N
 async def test_replicas_that_start_at_once_declare_once(yard: Yard) -> None:
     await asyncio.gather(*(yard.declare(1, NIGHTLY, HOURLY) for _ in range(8)))
     assert (await yard.next_at()).keys() == {"nightly", "hourly"}
+
+
+@pytest.mark.rule("engine-28")
+async def test_an_older_build_waits_for_a_newer_one_that_declares_just_now(yard: Yard) -> None:
+    async with yard.pool.acquire() as connection:
+        async with connection.transaction():
+            store = CronStore(connection)
+            await store.set_revision(await store.lock_revision() + 2)
+            older = asyncio.create_task(yard.declare(1, NIGHTLY))
+            async with asyncio.timeout(30):
+                while not await yard.somebody_waits():
+                    assert not older.done()
+        await older
+    assert await yard.crons() == {}
+
+
+@pytest.mark.rule("engine-28")
+async def test_to_resume_what_is_not_paused_leaves_out_no_time_that_has_come(yard: Yard) -> None:
+    await yard.declare(1, NIGHTLY)
+    yard.clock.set(NIGHT)
+    async with yard.pool.acquire() as connection, connection.transaction():
+        work = Work(connection, yard.clock.now(), "alice", "key")
+        await ScheduleHandlers("sample").resume(work, BySchedule(name="nightly"))
+    assert await yard.scheduler().tick() == 1
 
 
 @pytest.mark.rule("engine-28")

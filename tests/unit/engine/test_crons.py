@@ -74,6 +74,17 @@ def test_times_in_the_gap_and_in_the_repeated_hour_come_as_told(
     assert [clock(at) for at in times(expression, "Europe/Berlin", since)] == expected
 
 
+@pytest.mark.rule("engine-28")
+@pytest.mark.parametrize("minute", [0, 15, 30, 45])
+def test_within_the_repeated_hour_its_first_pass_is_over(minute: int) -> None:
+    now = datetime(2026, 10, 25, 1, minute, tzinfo=UTC)
+    first_pass, following = (datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "26 01:30")
+    timetable = Timetable("30 2 * * *", "Europe/Berlin")
+    assert clock(timetable.after(now)) == following
+    due = timetable.due(datetime(2026, 10, 24, 0, 30, tzinfo=UTC), now)
+    assert (due[0], clock(due[1])) == (first_pass, following)
+
+
 EXPRESSIONS = ("30 2 * * *", "0,30 1-3 * * *", "*/20 * * * *", "*/30 2 * * *", "15 0 * * SUN")
 
 

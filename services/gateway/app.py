@@ -17,6 +17,7 @@ from services.gateway import middleware
 from services.gateway.config import GatewaySettings
 from services.gateway.routes import achievements, forwarding, players, sessions
 from services.gateway.routes.controls import ControlRoutes
+from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
@@ -88,6 +89,8 @@ def create_app(
     app.add_routes(health.routes(started=started, ready=ready))
     app.add_routes(ControlRoutes(reader, publisher, triggers).table())
     app.add_routes(WorkflowRoutes(starter, reader).table())
+    services = {trigger.service for trigger in TRIGGERS.values()}
+    app.add_routes(ScheduleRoutes(Requests(client), services).table())
     for table in (players.TABLE, sessions.TABLE, achievements.TABLE):
         app.add_routes(forwarding.routes(table, Requests(client)))
     return app

@@ -10,6 +10,7 @@ import msgspec
 
 from shared.messages.base import IDENTIFIER_PATTERN
 from shared.messages.problems import Refused
+from shared.messages.schedules import SCHEDULE_NAME_PATTERN
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ NAMED = re.compile(r"^`(?P<name>\w+)`")
 
 PATTERNS = {
     IDENTIFIER_PATTERN: "Expected 1 to 100 letters, digits, `_` or `-`, the first no `-`",
+    SCHEDULE_NAME_PATTERN: "Expected 1 to 63 letters, digits, `_` or `-`, the first no `-`",
 }
 
 

@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from shared.postgres import rows, statements
+from shared.postgres.crons import CronStore
 from shared.postgres.transaction import PooledConnection, PostgresTransaction
 from shared.postgres.trouble import transient_trouble
 from shared.workflow.inbox import stray_letter
@@ -128,6 +129,11 @@ class PostgresStore:
                 key = InstanceKey(row["kind"], row["id"])
                 await _bury_stray(connection, key, rows.inbox_message(row), "workflow_not_found")
         return len(found)
+
+    async def earliest_cron_at(self) -> datetime | None:
+        """When the next cron starts something, in business time; None when none will."""
+        async with self._connection() as connection:
+            return await CronStore(connection).earliest_at()
 
     async def flush_sent(self) -> None:
         """Writes what mark_sent has gathered."""

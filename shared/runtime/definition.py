@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from shared.runtime.config import DatabaseSettings
 from shared.runtime.handling import AnyHandler
+from shared.workflow.crons import Cron
 from shared.workflow.registry import Registration
 
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
@@ -38,3 +39,6 @@ class ServiceDefinition:
     commands: Sequence[AnyHandler] = ()
     queries: Sequence[AnyHandler] = ()
     facts: Sequence[AnyHandler] = ()
+    crons: Sequence[Cron] = ()
+    crons_revision: int = 0
+    """1 with the first cron, and one more with every change to `crons`; the highest one counts."""

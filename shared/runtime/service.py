@@ -28,10 +28,14 @@ from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.runtime import health, metrics
 from shared.runtime.clocks import SystemClock
+from shared.runtime.crons import checked, declare
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.handling import AnyHandler, Handler, Work
+from shared.runtime.outbox import Outbox
 from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
+from shared.runtime.scheduler import Scheduler
+from shared.runtime.schedules import ScheduleHandlers
 from shared.runtime.timekeeper import Timekeeper
 from shared.workflow.errors import Transient
 from shared.workflow.executor import Executor
@@ -59,6 +63,7 @@ class Service:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._registry = Registry(definition.workflows)
+        self._crons = checked(definition.crons, definition.crons_revision, self._registry)
         self._stopping = asyncio.Event()
         self._started = False
         self._failure: str | None = None
@@ -128,9 +133,8 @@ class Service:
         )
         dispatcher = Dispatcher(
             name,
-            pool=serving,
+            outbox=Outbox(serving, store, publisher),
             store=store,
-            publisher=publisher,
             clock=self._clock,
             new_id=uuid4,
             facts={handler.name: handler for handler in definition.facts},
@@ -142,13 +146,21 @@ class Service:
             interval_seconds=settings.timekeeper_seconds,
             reachable=lambda: client.is_connected,
         )
+        outbox = Outbox(upkeep, store, publisher)
+        await declare(outbox, self._crons, definition.crons_revision, self._clock.now())
+        scheduler = Scheduler(outbox, self._clock, interval_seconds=settings.timekeeper_seconds)
+        schedules = ScheduleHandlers(name)
         self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
+        self._spawn(stack, "scheduler", scheduler.run())
         answers = {
             subject(name, handler.name): _answered(handler, dispatcher)
             for subject, handlers in (
-                (subjects.command, definition.commands),
-                (subjects.query, (*definition.queries, _instance_query(store))),
+                (subjects.command, (*definition.commands, *schedules.commands())),
+                (
+                    subjects.query,
+                    (*definition.queries, *schedules.queries(), _instance_query(store)),
+                ),
             )
             for handler in handlers
         }

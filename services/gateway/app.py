@@ -14,7 +14,7 @@ from nats.aio.client import Client
 
 from services.gateway import middleware
 from services.gateway.config import GatewaySettings
-from services.gateway.routes import achievements, forwarding, players, sessions
+from services.gateway.routes import achievements, forwarding, notices, players, sessions
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
@@ -79,7 +79,7 @@ def create_app(
     )
     app.add_routes(health.routes(started=started, ready=ready))
     app.add_routes(WorkflowRoutes(starter, reader).table())
-    for table in (players.TABLE, sessions.TABLE, achievements.TABLE):
+    for table in (players.TABLE, sessions.TABLE, achievements.TABLE, notices.TABLE):
         app.add_routes(forwarding.routes(table, Requests(client)))
     return app
 

@@ -8,15 +8,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.runtime.config import DatabaseSettings
+from shared.notify.plan import NoticePlan
 from shared.runtime.handling import AnyHandler
+from shared.runtime.notifying import NoticeSettings
 from shared.workflow.registry import Registration
 
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds above 0")]
 
 
-class ServiceSettings(DatabaseSettings, frozen=True, kw_only=True):
+class ServiceSettings(NoticeSettings, frozen=True, kw_only=True):
     """What a service with workflows takes from its environment."""
 
     workers: Count = 16
@@ -38,3 +39,4 @@ class ServiceDefinition:
     commands: Sequence[AnyHandler] = ()
     queries: Sequence[AnyHandler] = ()
     facts: Sequence[AnyHandler] = ()
+    notices: NoticePlan = NoticePlan()  # noqa: RUF009 - frozen

@@ -14,3 +14,6 @@ REQUESTS = Counter(
     "service_requests", "Commands and queries by name and answer.", ["name", "answer"]
 )
 OUTBOX_UNSENT = Gauge("outbox_unsent_messages", "Messages that wait for the relay.")
+NOTICE_LETTERS = Counter(
+    "notice_letters", "Attempts to send a notice by channel and outcome.", ["channel", "outcome"]
+)

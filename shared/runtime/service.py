@@ -24,12 +24,16 @@ from shared.jetstream.status import JetStreamStatusBucket
 from shared.messages import subjects
 from shared.messages.problems import Refused
 from shared.messages.workflows import InstanceQuery, StatusDocument
+from shared.postgres.letters import LetterStore
 from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.runtime import health, metrics
 from shared.runtime.clocks import SystemClock
+from shared.runtime.courier import Courier
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.handling import AnyHandler, Handler, Work
+from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
+from shared.runtime.notifying import open_notifier
 from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
 from shared.runtime.timekeeper import Timekeeper
@@ -143,11 +147,15 @@ class Service:
         )
         self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
+        notifier = await stack.enter_async_context(
+            open_notifier(name, definition.notices, settings, upkeep)
+        )
+        self._spawn(stack, "courier", Courier(LetterStore(upkeep), notifier).run())
         answers = {
             subject(name, handler.name): _answered(handler, dispatcher)
             for subject, handlers in (
-                (subjects.command, definition.commands),
-                (subjects.query, (*definition.queries, _instance_query(store))),
+                (subjects.command, (*definition.commands, ACKNOWLEDGE_NOTICE)),
+                (subjects.query, (*definition.queries, _instance_query(store), NOTICES)),
             )
             for handler in handlers
         }

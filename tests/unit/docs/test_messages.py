@@ -11,12 +11,13 @@ import pytest
 from services.player.handlers import FACTS, QUERIES
 from services.player.handlers.commands import COMMANDS as REQUESTS
 from services.player.workflows.player import PlayerWorkflow
-from shared.messages import player, problems, subjects, workflows
+from shared.messages import notices, player, problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.messages.events import Event, EventEnvelope
 from shared.messages.problems import Refused
 from shared.runtime.handling import AnyHandler
+from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
 from shared.testing.clocks import ManualClock
 from shared.workflow.errors import Undecodable
 from shared.workflow.registry import Registry, register
@@ -25,7 +26,7 @@ from tests.markdown import Block, blocks, read, table
 PAGE = "docs/messages.md"
 NAMED = {
     name: value
-    for module in (player, problems, workflows)
+    for module in (notices, player, problems, workflows)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Message)
 }
@@ -70,8 +71,11 @@ def test_an_example_is_what_its_struct_takes(block: Block) -> None:
 
 def test_there_is_an_example_of_every_message_on_every_subject() -> None:
     requests: set[tuple[str, type[Message]]] = {
-        *((subjects.command("player", each.name), each.message) for each in REQUESTS),
-        *((subjects.query("player", each.name), each.message) for each in QUERIES),
+        *(
+            (subjects.command("player", each.name), each.message)
+            for each in (*REQUESTS, ACKNOWLEDGE_NOTICE)
+        ),
+        *((subjects.query("player", each.name), each.message) for each in (*QUERIES, NOTICES)),
         (subjects.query("player", "instance"), workflows.InstanceQuery),
         *((subjects.ingest("player", each.name), each.message) for each in FACTS),
         *((subjects.start(kind), trigger) for kind, trigger in workflows.TRIGGERS.items()),
@@ -100,7 +104,8 @@ def name_of(message: type[Message]) -> str:
 def test_the_tables_name_every_request_with_its_answer() -> None:
     instance = ("instance", "InstanceQuery", "StatusDocument")
     documented = table(PAGE, "name", "Struct", "answers")
-    assert documented == [*rows(REQUESTS), *rows(FACTS), *rows(QUERIES), instance]
+    commands = (*REQUESTS, *FACTS, ACKNOWLEDGE_NOTICE)
+    assert documented == [*rows(commands), *rows(QUERIES), instance, *rows([NOTICES])]
     answers = {block.about[1] for block in RIGHT if block.about[0] == "answer"}
     assert answers == {row[2] for row in documented}
 

@@ -106,6 +106,7 @@ class MailServer:
                 tls_context=tls if self._starttls else None,
                 require_starttls=self._starttls,
                 auth_required=self._starttls,
+                auth_require_tls=self._starttls,
                 authenticator=self._authenticate,
                 loop=loop,
             ),

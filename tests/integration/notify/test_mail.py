@@ -54,13 +54,19 @@ async def test_a_certificate_of_another_name_stops_the_letter() -> None:
     assert server.mails == []
 
 
-async def test_a_server_without_starttls_is_not_told_the_password() -> None:
+async def test_a_server_without_starttls_is_told_neither_password_nor_letter() -> None:
+    anonymous = {"username": None, "password": None}
     async with mail_server(starttls=False) as server:
-        with pytest.raises(NotSent, match="SMTP: SMTPException"):
-            await channel(server).send(LETTER)
-        assert server.logins == []
-        await channel(server, starttls=False, username=None, password=None).send(LETTER)
-    assert len(server.mails) == 1
+        for login in ({}, anonymous):
+            with pytest.raises(NotSent, match="SMTP: SMTPException"):
+                await channel(server, **login).send(LETTER)
+        assert (server.logins, server.mails) == ([], [])
+
+
+async def test_a_server_without_starttls_is_used_where_that_is_asked_for() -> None:
+    async with mail_server(starttls=False) as server:
+        await channel(server, starttls=False).send(LETTER)
+    assert (server.logins, len(server.mails)) == ([USER.encode()], 1)
 
 
 async def test_a_refused_login_is_retried_since_it_can_be_mended() -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from shared.messages.notices import AcknowledgeNotice, Notice, NoticesQuery
+from shared.messages.notices import AcknowledgeNotice, Notice, NoticeSent, NoticesQuery
 from shared.messages.problems import Refused
 from shared.postgres.notices import NoticeStore
 from shared.postgres.store import PostgresStore
@@ -23,6 +23,7 @@ from shared.workflow.options import Retry
 from shared.workflow.registry import register
 from shared.workflow.step import Step
 from tests.integration.notify.conftest import Desk
+from tests.markdown import blocks, execute
 
 
 class Telling:
@@ -64,6 +65,24 @@ async def test_a_steps_notice_exists_once_if_the_step_committed(
     told = [notice.key for notice in await desk.notices()]
     assert told == ["one/second", "one/first"][:keys]
     assert workflow.new == new
+
+
+async def test_the_documented_step_posts_the_documented_notice(desk: Desk) -> None:
+    tell_of_failure = execute("docs/notices.md")["tell_of_failure"]
+    [block] = blocks("docs/notices.md", "json")
+    shown = msgspec.json.decode(block.text, type=NoticeSent)
+    async with desk.pool.acquire() as connection:
+        step = Step(connection, shown.created_at, "seed", "one")
+        told = [await tell_of_failure(step, shown.recipient, "invoice-7", 2) for _ in range(2)]
+    assert told == [True, False]
+    [posted] = await desk.notices()
+    assert (posted.name, posted.recipient, posted.key, posted.created_at) == (
+        shown.name,
+        shown.recipient,
+        shown.key,
+        shown.created_at,
+    )
+    assert msgspec.json.decode(bytes(posted.data)) == shown.data
 
 
 async def test_a_key_of_a_name_is_one_notice_and_the_first_stays(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 
 from services.gateway import middleware
 from services.gateway.config import GatewaySettings
-from services.gateway.routes import achievements, forwarding, players, sessions
+from services.gateway.routes import achievements, forwarding, notices, players, sessions
 from services.gateway.routes.controls import ControlRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
@@ -91,7 +91,7 @@ def create_app(
     app.add_routes(WorkflowRoutes(starter, reader).table())
     services = {trigger.service for trigger in TRIGGERS.values()}
     app.add_routes(ScheduleRoutes(Requests(client), services).table())
-    for table in (players.TABLE, sessions.TABLE, achievements.TABLE):
+    for table in (players.TABLE, sessions.TABLE, achievements.TABLE, notices.TABLE):
         app.add_routes(forwarding.routes(table, Requests(client)))
     return app
 

@@ -15,3 +15,6 @@ REQUESTS = Counter(
 )
 CRON_STARTS = Counter("cron_starts", "Runs that crons started at their nominal times.")
 OUTBOX_UNSENT = Gauge("outbox_unsent_messages", "Messages that wait for the relay.")
+NOTICE_LETTERS = Counter(
+    "notice_letters", "Attempts to send a notice by channel and outcome.", ["channel", "outcome"]
+)

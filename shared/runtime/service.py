@@ -24,13 +24,17 @@ from shared.jetstream.status import JetStreamStatusBucket
 from shared.messages import subjects
 from shared.messages.problems import Refused
 from shared.messages.workflows import InstanceQuery, StatusDocument
+from shared.postgres.letters import LetterStore
 from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.runtime import health, metrics
 from shared.runtime.clocks import SystemClock
+from shared.runtime.courier import Courier
 from shared.runtime.crons import checked, declare
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.handling import AnyHandler, Handler, Work
+from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
+from shared.runtime.notifying import open_notifier
 from shared.runtime.outbox import Outbox
 from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
@@ -153,14 +157,17 @@ class Service:
         self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
         self._spawn(stack, "scheduler", scheduler.run())
+        notifier = await stack.enter_async_context(
+            open_notifier(name, definition.notices, settings, upkeep)
+        )
+        self._spawn(stack, "courier", Courier(LetterStore(upkeep), notifier).run())
+        commands = (*definition.commands, *schedules.commands(), ACKNOWLEDGE_NOTICE)
+        queries = (*definition.queries, *schedules.queries(), _instance_query(store), NOTICES)
         answers = {
             subject(name, handler.name): _answered(handler, dispatcher)
             for subject, handlers in (
-                (subjects.command, (*definition.commands, *schedules.commands())),
-                (
-                    subjects.query,
-                    (*definition.queries, *schedules.queries(), _instance_query(store)),
-                ),
+                (subjects.command, commands),
+                (subjects.query, queries),
             )
             for handler in handlers
         }

@@ -11,12 +11,13 @@ import pytest
 from services.player.handlers import FACTS, QUERIES
 from services.player.handlers.commands import COMMANDS as REQUESTS
 from services.player.workflows.player import PlayerWorkflow
-from shared.messages import player, problems, schedules, subjects, workflows
+from shared.messages import notices, player, problems, schedules, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.messages.events import Event, EventEnvelope
 from shared.messages.problems import Refused
 from shared.runtime.handling import AnyHandler
+from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
 from shared.runtime.schedules import ScheduleHandlers
 from shared.testing.clocks import ManualClock
 from shared.testing.memory_delivery import MemoryDelivery
@@ -29,7 +30,7 @@ PAGE = "docs/messages.md"
 SCHEDULES = ScheduleHandlers("player")
 NAMED = {
     name: value
-    for module in (player, problems, schedules, workflows)
+    for module in (notices, player, problems, schedules, workflows)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Message)
 }
@@ -76,11 +77,11 @@ def test_there_is_an_example_of_every_message_on_every_subject() -> None:
     requests: set[tuple[str, type[Message]]] = {
         *(
             (subjects.command("player", each.name), each.message)
-            for each in (*REQUESTS, *SCHEDULES.commands())
+            for each in (*REQUESTS, *SCHEDULES.commands(), ACKNOWLEDGE_NOTICE)
         ),
         *(
             (subjects.query("player", each.name), each.message)
-            for each in (*QUERIES, *SCHEDULES.queries())
+            for each in (*QUERIES, *SCHEDULES.queries(), NOTICES)
         ),
         (subjects.query("player", "instance"), workflows.InstanceQuery),
         *((subjects.ingest("player", each.name), each.message) for each in FACTS),
@@ -114,8 +115,10 @@ def test_the_tables_name_every_request_with_its_answer() -> None:
     assert documented == [
         *rows(REQUESTS),
         *rows(FACTS),
+        *rows([ACKNOWLEDGE_NOTICE]),
         *rows(QUERIES),
         instance,
+        *rows([NOTICES]),
         *rows(SCHEDULES.commands()),
         *rows(SCHEDULES.queries()),
     ]

@@ -100,7 +100,7 @@ CHECKPOINT = """
             due_clock = CASE WHEN $11 IS NOT NULL THEN 'machine'
                              WHEN $10::timestamptz IS NOT NULL THEN 'business' END,
             wakes = 0,
-            lease_until = clock_timestamp() + make_interval(secs => $11),
+            lease_until = CASE WHEN $11 > 0 THEN clock_timestamp() + make_interval(secs => $11) END,
             claims_without_progress = CASE WHEN $12 THEN 0 ELSE claims_without_progress END,
             output = $13, error = $14, finished_at = $15,
             run = $3, started_at = $24, rollback = $25, ending = $26, control_stream = $27,
@@ -139,7 +139,7 @@ CHECKPOINT = """
     FROM fence
 """
 
-# A path is "" or "3.1/0.2/…": its first number is the position on the main path.
+# A path is "" or "3.1/0.2/…", whose first number is the position on the main path; or "undo".
 KEEP_BEFORE = """
     INSERT INTO workflow_journal
         (kind, id, run, path, name, occurrence, position, type, state, attempts, ordinal,
@@ -147,8 +147,9 @@ KEEP_BEFORE = """
     SELECT kind, id, run + 1, path, name, occurrence, position, type, state, attempts, ordinal,
            started_at, finished_at, due_at, result, error, attempted_at
     FROM workflow_journal
-    WHERE kind = $1 AND id = $2 AND run = $3 AND path <> 'undo' AND path NOT LIKE 'undo/%'
-        AND CASE WHEN path = '' THEN position ELSE split_part(path, '.', 1)::integer END < $4
+    WHERE kind = $1 AND id = $2 AND run = $3
+        AND CASE WHEN path = '' THEN position
+                 WHEN path ~ '^[0-9]' THEN split_part(path, '.', 1)::integer END < $4
 """
 
 INBOX_COLUMNS = """

@@ -278,7 +278,7 @@ class MemoryTransaction:
         lease_seconds = checkpoint.lease_seconds
         machine_now = self._store.monotonic()
         row.wakes = 0
-        row.lease_until = None if lease_seconds is None else machine_now + lease_seconds
+        row.lease_until = machine_now + lease_seconds if lease_seconds else None
         row.machine_due_at = None if lease_seconds is None else machine_now + lease_seconds + 1
         row.due_at = checkpoint.due_at if lease_seconds is None else None
         return Committed(

@@ -74,7 +74,7 @@ def read(registry: Registry, delivery: Delivery, now: datetime) -> Command:
             actor=headers.get(subjects.ACTOR, BARE_PUBLISH),
             idempotency_key=headers.get(subjects.IDEMPOTENCY_KEY),
             body_hash=headers.get(subjects.BODY_HASH),
-            parent=parent_of(headers),
+            parent=_known_parent(registry, headers),
         ),
         status_revision=_revision(headers),
     )
@@ -113,6 +113,15 @@ def parent_of(headers: Mapping[str, str]) -> Parent | None:
         return None if text is None else Parent.parse(text)
     except ValueError as error:
         raise Undecodable(f"header {subjects.PARENT}: {error}") from error
+
+
+def _known_parent(registry: Registry, headers: Mapping[str, str]) -> Parent | None:
+    parent = parent_of(headers)
+    if parent is not None and registry.find(parent.kind) is None:
+        raise Undecodable(
+            f"header {subjects.PARENT}: this service runs no {parent.kind}, so nobody would hear"
+        )
+    return parent
 
 
 def _control(

@@ -47,7 +47,7 @@ async def park(execution: Execution, suspended: Suspended) -> Interruption:
         Status.WAITING,
         wake_at=wake_at,
         due_at=None if wake_at is None else wake_at + grace,
-        unless=lambda: inbox.decision.acts or inbox.holds(suspended.wanted),
+        unless=lambda: inbox.acts or inbox.holds(suspended.wanted),
     )
     if by_redelivery and retry is not None and wake_at is not None:
         return RetryLater(wake_at, retry.total_seconds())
@@ -104,7 +104,7 @@ async def obey(execution: Execution, decision: Decision) -> Interruption | None:
             return Parked()
         case Action.RESTART:
             return await _restart(execution, decision.command)
-        case Action.RESUME:
+        case Action.RESUME if instance.rollback != "running":
             instance.error = None
         case None if instance.status is Status.PAUSED and instance.wake_at is None:
             await execution.commit(segment, Status.PAUSED)
@@ -112,7 +112,7 @@ async def obey(execution: Execution, decision: Decision) -> Interruption | None:
         case None if instance.status.ended:
             await execution.commit(segment, instance.status)
             return Parked()
-        case None:
+        case Action.RESUME | None:
             pass
     instance.finished_at = None
     await execution.secure(progress=True)
@@ -122,7 +122,9 @@ async def obey(execution: Execution, decision: Decision) -> Interruption | None:
 async def pause_for_mismatch(execution: Execution, error: ErrorInfo, wake_at: datetime) -> None:
     """Releases an instance that this build cannot follow, shown as paused (rule 22)."""
     await execution.discard(execution.root)
-    execution.instance.error = error
+    if execution.instance.rollback != "running":
+        # Else it would take the place of what the compensations are for.
+        execution.instance.error = error
     await execution.commit(execution.root.segment, Status.PAUSED, wake_at=wake_at, due_at=wake_at)
 
 
@@ -153,7 +155,7 @@ async def _finish(execution: Execution, status: Status, *, rolled_back: bool = F
         execution.root.segment,
         status,
         notice=notice_of(instance, status, now),
-        unless=None if rolled_back else lambda: inbox.decision.acts,
+        unless=None if rolled_back else lambda: inbox.acts,
     )
 
 

@@ -152,7 +152,7 @@ class Execution:
             await self.secure(progress=True)
         if not in_flight:
             await self.inbox.refresh()
-            if self.inbox.decision.acts:
+            if self.inbox.acts:
                 raise branch.interrupted(Controlled())
 
     async def open(self, segment: Segment) -> Transaction:

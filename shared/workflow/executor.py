@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
@@ -51,6 +52,18 @@ from shared.workflow.undo import run_compensation
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One claim that a delivery makes; it may make several."""
+
+    command: Command = field(kw_only=False)
+    fused: bool
+    counted: bool
+    """It counts as a claim without progress."""
+    failure: Failure | None
+    alone: bool
+
+
 class Executor:
     """Runs what commands ask for; how each delivery then ends is one of the Outcomes."""
 
@@ -95,11 +108,14 @@ class Executor:
             await self._keep(delivery, command, command.message)
         failure: Failure | None = None
         fused = delivery.attempt == 1
+        # Counted once, however often this delivery claims (rule 23).
+        counted = delivery.attempt > 1
         alone = False
         while True:
             try:
                 async with self._gate.alone() if alone else self._gate.beside_others():
-                    return await self._run(delivery, command, fused, failure, alone)
+                    run = _Run(command, fused=fused, counted=counted, failure=failure, alone=alone)
+                    return await self._run(delivery, run)
             except SegmentAborted as aborted:
                 fused, failure = False, aborted.failure
             except JournalMismatch:
@@ -108,6 +124,7 @@ class Executor:
             except Crowded:
                 log.warning("workflow_runs_alone")
                 alone = True
+            counted = False
 
     async def _keep(self, delivery: Delivery, command: Command, message: InboxMessage) -> None:
         """Puts a signal or control into the inbox, a signal behind those that stand before it:
@@ -129,23 +146,17 @@ class Executor:
                     continue  # its own delivery says so
         await self._store.keep(command.key, [*earlier, message])
 
-    async def _run(
-        self,
-        delivery: Delivery,
-        command: Command,
-        fused: bool,
-        failure: Failure | None,
-        alone: bool,
-    ) -> str:
+    async def _run(self, delivery: Delivery, run: _Run) -> str:
+        command = run.command
         segment = Segment(self._store, self._monotonic)
         try:
-            claim = await self._claim(segment, delivery, command)
+            claim = await self._claim(segment, run)
             if isinstance(claim, Refusal):
                 await segment.end()
                 return await self._outcomes.refused(delivery, command, claim)
-            execution = await self._execution(segment, command, claim, fused, failure)
+            execution = await self._execution(segment, run, claim)
             try:
-                await self._drive(execution, command.registration, delivery, alone)
+                await self._drive(execution, command.registration, delivery, run.alone)
             except Parked:
                 pass
             except RetryLater as later:
@@ -166,32 +177,23 @@ class Executor:
         finally:
             await segment.end()
 
-    async def _claim(
-        self, segment: Segment, delivery: Delivery, command: Command
-    ) -> Claim | Refusal:
+    async def _claim(self, segment: Segment, run: _Run) -> Claim | Refusal:
         transaction = await segment.begin()
         return await transaction.claim(
             ClaimRequest(
-                key=command.key,
+                key=run.command.key,
                 now=self._clock.now(),
-                redelivered=delivery.attempt > 1,
-                start=command.start,
+                redelivered=run.counted,
+                start=run.command.start,
             )
         )
 
-    async def _execution(
-        self,
-        segment: Segment,
-        command: Command,
-        claim: Claim,
-        fused: bool,
-        failure: Failure | None,
-    ) -> Execution:
+    async def _execution(self, segment: Segment, run: _Run, claim: Claim) -> Execution:
         instance = claim.instance
         entries = []
         if not claim.created and segment.transaction is not None:
             entries = await segment.transaction.journal(instance.key, instance.run)
-        revision = command.status_revision
+        revision = run.command.status_revision
         if revision is None and claim.created:
             # Most likely nobody has put a status yet: believed absent, which spares a read.
             revision = 0
@@ -213,13 +215,13 @@ class Executor:
             segment=segment,
             slots=self._slots,
             inbox=Inbox(instance, unread, unread=claim.unread),
-            signals=command.registration.trigger.signals,
+            signals=run.command.registration.trigger.signals,
             kinds=self._registry.kinds,
             clock=self._clock,
             monotonic=self._monotonic,
             settings=self._settings,
-            fused=fused and not claim.taken_over,
-            failure=failure,
+            fused=run.fused and not claim.taken_over,
+            failure=run.failure,
             committed=committed,
         )
 
@@ -323,7 +325,8 @@ class Executor:
         root = execution.root
         if start.start_at is not None:
             if start.start_at > self._clock.now():
-                raise root.interrupted(Suspended(start.start_at))
+                early = ReplayEnd() if execution.replaying else Suspended(start.start_at)
+                raise root.interrupted(early)
             root.now = max(root.now, start.start_at)
         context = WorkflowContext(execution, root, Options())
         try:

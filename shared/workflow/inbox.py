@@ -46,6 +46,11 @@ class Inbox:
         return decide(self._instance, self._messages)
 
     @property
+    def acts(self) -> bool:
+        """Whether a control is to be obeyed, or put away."""
+        return bool(self._messages) and self.decision.acts
+
+    @property
     def may_hold(self) -> bool:
         """Whether anything waits, as far as is known."""
         return self._stale or bool(self._messages)

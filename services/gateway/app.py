@@ -29,6 +29,7 @@ from shared.runtime import health
 from shared.runtime.clocks import SystemClock
 from shared.runtime.config import ConfigurationError, Secret, load
 from shared.runtime.logging import configure
+from shared.runtime.tracing import exporting
 from shared.workflow.errors import Transient
 from shared.workflow.ports import Clock
 
@@ -71,6 +72,7 @@ def create_app(
 
     app = web.Application(
         middlewares=[
+            middleware.traced,
             middleware.access,
             middleware.problems,
             middleware.authenticate(api_key),
@@ -132,7 +134,8 @@ def main() -> int:
         return 2
     configure("gateway", settings.log_level)
     try:
-        failure = asyncio.run(_run(settings))
+        with exporting("gateway", settings.otel_exporter_otlp_endpoint):
+            failure = asyncio.run(_run(settings))
     except (Transient, Unreachable, OSError) as error:
         failure = str(error)
     if failure is not None:

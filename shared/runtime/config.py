@@ -48,6 +48,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"],
         Meta(description="debug, info, warning or error"),
     ] = "info"
+    otel_exporter_otlp_endpoint: Annotated[
+        str,
+        Meta(
+            pattern="^https?://[^@]+$",
+            description="the address of an OpenTelemetry collector, such as "
+            "http://127.0.0.1:4318, without credentials: OTEL_EXPORTER_OTLP_HEADERS has those",
+        ),
+    ] = ""
+    """Where spans go; empty: nowhere."""
 
 
 class DatabaseSettings(Settings, frozen=True, kw_only=True):

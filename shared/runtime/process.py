@@ -16,6 +16,7 @@ from shared.runtime.config import ConfigurationError, load
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.logging import configure
 from shared.runtime.service import Service
+from shared.runtime.tracing import exporting
 from shared.workflow.errors import Transient
 
 log = structlog.get_logger()
@@ -33,7 +34,8 @@ def main(settings_type: type[S], define: Callable[[S], ServiceDefinition]) -> in
     definition = define(settings)
     configure(definition.name, settings.log_level)
     try:
-        failure = asyncio.run(_run(definition, settings))
+        with exporting(definition.name, settings.otel_exporter_otlp_endpoint):
+            failure = asyncio.run(_run(definition, settings))
     except (Transient, Unreachable, OSError) as error:
         failure = str(error)
     if failure is not None:

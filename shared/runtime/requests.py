@@ -20,6 +20,7 @@ from shared.postgres.store import PostgresStore
 from shared.postgres.transaction import PooledConnection, advisory_lock_id
 from shared.postgres.trouble import transient_trouble
 from shared.runtime.handling import AnyHandler, Work
+from shared.workflow import tracing
 from shared.workflow.errors import Transient
 from shared.workflow.facts import envelope
 from shared.workflow.ports import Clock, Delivery, Publisher
@@ -168,6 +169,7 @@ class Dispatcher:
                     id=subjects.status_key(trigger.kind, trigger.id),
                     subject=subjects.start(trigger.kind),
                     headers={
+                        **tracing.outgoing(),
                         subjects.WORKFLOW_ID: trigger.id,
                         subjects.ACTOR: work.actor,
                         subjects.CREATED_AT: work.now.isoformat(),

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from shared.messages.workflows import ErrorInfo, Status
+from shared.workflow import tracing
 from shared.workflow.branch import Branch, Slot
 from shared.workflow.codec import encode_result
 from shared.workflow.errors import (
@@ -281,9 +282,10 @@ class Execution:
 
     async def _write(self, checkpoint: Checkpoint) -> None:
         instance = self.instance
-        transaction = await self.open()
-        committed = await transaction.write(instance, checkpoint)
-        await self._segment.commit()
+        with tracing.span("commit", status=checkpoint.status.value):
+            transaction = await self.open()
+            committed = await transaction.write(instance, checkpoint)
+            await self._segment.commit()
         instance.version = committed.version
         instance.generation = committed.generation
         instance.status = checkpoint.status

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from shared.messages.workflows import ErrorInfo
+from shared.workflow import tracing
 from shared.workflow.after_commit import AfterCommit
 from shared.workflow.codec import describe
 from shared.workflow.context import WorkflowContext
@@ -75,6 +76,7 @@ class Executor:
             return await self._guarded(
                 delivery, None, self._outcomes.undecodable(delivery, str(error))
             )
+        tracing.annotate(kind=command.key.kind, workflow_id=command.key.id)
         with structlog.contextvars.bound_contextvars(
             kind=command.key.kind, workflow_id=command.key.id, delivery=delivery.attempt
         ):

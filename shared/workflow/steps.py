@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from shared.messages.workflows import ErrorInfo
+from shared.workflow import tracing
 from shared.workflow.branch import Branch, Slot
 from shared.workflow.codec import decode_result, describe, encode_result
 from shared.workflow.errors import (
@@ -65,7 +66,8 @@ async def _attempt(
     failure = execution.failure_at(slot.key)
     if failure is None:
         try:
-            return await _run(execution, branch, slot, body, options)
+            with tracing.span(f"step {slot.key.name}", step=slot.key.name, attempt=slot.attempt):
+                return await _run(execution, branch, slot, body, options)
         except Transient as error:
             raise execution.interrupted(Dropped(str(error))) from error
         except WorkflowMisuse:

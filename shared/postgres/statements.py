@@ -3,7 +3,7 @@
 INSTANCE_COLUMNS = """
     i.kind, i.id, i.run, i.epoch, i.generation, i.version, i.status, i.input, i.output, i.error,
     i.actor, i.idempotency_key, i.body_hash, i.event_sequence, i.claims_without_progress,
-    i.wake_at, i.created_at, i.updated_at, i.started_at, i.finished_at
+    i.wake_at, i.created_at, i.updated_at, i.started_at, i.finished_at, i.trace
 """
 
 ENTRY_COLUMNS = """
@@ -32,8 +32,8 @@ CLAIM_START = f"""
     {_LOCK}
     INSERT INTO workflow_instances AS i
         (kind, id, status, input, actor, idempotency_key, body_hash,
-         claims_without_progress, created_at, updated_at, started_at)
-    SELECT $2, $3, 'running', $6, $7, $8, $9, $5, $10, $4, $4 FROM lock WHERE held
+         claims_without_progress, created_at, updated_at, started_at, trace)
+    SELECT $2, $3, 'running', $6, $7, $8, $9, $5, $10, $4, $4, $11 FROM lock WHERE held
     ON CONFLICT (kind, id) DO UPDATE SET
         epoch = i.epoch + 1,
         claims_without_progress = i.claims_without_progress + $5

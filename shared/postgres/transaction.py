@@ -88,6 +88,7 @@ class PostgresTransaction:
                     start.idempotency_key,
                     start.body_hash,
                     start.created_at,
+                    start.trace,
                 )
             if row is None:
                 return await self._refusal(request)

@@ -328,6 +328,7 @@ def _new_row(request: ClaimRequest) -> Row:
             created_at=start.created_at,
             updated_at=request.now,
             started_at=request.now,
+            trace=start.trace,
         )
     )
 

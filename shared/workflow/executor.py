@@ -103,6 +103,7 @@ class Executor:
             if isinstance(claim, Refusal):
                 await segment.end()
                 return await self._outcomes.refused(delivery, command, claim)
+            tracing.link(claim.instance.trace)
             execution = await self._execution(segment, command, claim, fused, failure)
             try:
                 await self._drive(execution, command, delivery)

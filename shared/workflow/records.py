@@ -91,6 +91,8 @@ class Instance(msgspec.Struct, kw_only=True):
     wake_at: datetime | None = None
     output: bytes | None = None
     error: ErrorInfo | None = None
+    trace: str | None = None
+    """The traceparent it was started under, for later deliveries to link to."""
 
 
 class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +104,7 @@ class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
     actor: str | None = None
     idempotency_key: str | None = None
     body_hash: str | None = None
+    trace: str | None = None
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from shared.messages.base import MAX_CONTENT_BYTES, encode, is_workflow_id
 from shared.messages.decoding import decode
 from shared.messages.problems import Refused
 from shared.messages.workflows import Trigger, Wake
+from shared.workflow import tracing
 from shared.workflow.context import WorkflowContext
 from shared.workflow.errors import Undecodable
 from shared.workflow.facts import NAMESPACE
@@ -120,6 +121,7 @@ class Registry:
                 actor=headers.get(subjects.ACTOR, "nats"),
                 idempotency_key=headers.get(subjects.IDEMPOTENCY_KEY),
                 body_hash=headers.get(subjects.BODY_HASH),
+                trace=tracing.outgoing().get(subjects.TRACEPARENT),
             ),
             _revision(headers),
         )

@@ -83,6 +83,16 @@ def annotate(**attributes: AttributeValue) -> None:
     get_current_span().set_attributes(attributes)
 
 
+def link(traceparent: str | None) -> None:
+    """Links the current span to another trace, unless it lies in that one."""
+    span = get_current_span()
+    if traceparent is None or not span.is_recording():
+        return
+    other = get_current_span(_context({subjects.TRACEPARENT: traceparent})).get_span_context()
+    if other.trace_id != span.get_span_context().trace_id:
+        span.add_link(other)
+
+
 def outgoing() -> dict[str, str]:
     """The headers that carry the current trace to whoever takes a message; none without one."""
     headers: dict[str, str] = {}

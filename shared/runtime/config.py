@@ -40,7 +40,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     says what to set it to."""
 
     nats_url: Annotated[
-        Secret, Meta(description="the address of NATS, such as nats://127.0.0.1:4222")
+        Secret,
+        Meta(
+            description="the address of NATS, such as nats://127.0.0.1:4222, or those of a "
+            "cluster's nodes, separated by commas"
+        ),
     ]
     http_host: Annotated[str, Meta(description="the address to listen on")] = "127.0.0.1"
     http_port: Annotated[int, Meta(ge=0, le=65535, description="a port from 0 to 65535")] = 8080

@@ -15,9 +15,9 @@ import services
 from services.stack.processes import Service, ServiceProcess
 from shared.postgres.migrations import ENGINE_SQL
 from shared.runtime.embedded.child import free_port
-from shared.runtime.embedded.nats import EmbeddedNats
 from shared.runtime.embedded.postgres import EmbeddedPostgres
-from shared.testing.servers import Databases, embedded_nats, embedded_postgres
+from shared.testing.nats_cluster import NatsCluster
+from shared.testing.servers import Databases, embedded_nats_cluster, embedded_postgres
 
 API_KEY = "a-key-for-tests"
 REQUEST_SECONDS = 10.0
@@ -27,7 +27,7 @@ REQUEST_SECONDS = 10.0
 class Cluster:
     """What runs, each a process that may be killed and started again on its port and data."""
 
-    nats: EmbeddedNats
+    nats: NatsCluster
     postgres: EmbeddedPostgres
     players: tuple[ServiceProcess, ...]
     gateway: ServiceProcess
@@ -45,10 +45,13 @@ class Cluster:
 
 @asynccontextmanager
 async def running_cluster(
-    logs: Path, *, replicas: int, settings: Mapping[str, str]
+    logs: Path, *, replicas: int, settings: Mapping[str, str], nats_nodes: int = 1
 ) -> AsyncGenerator[Cluster]:
-    """Starts each service as the one-machine stack does; `settings` are environment variables."""
-    async with embedded_postgres() as postgres, embedded_nats() as nats:
+    """Starts each service as the one-machine stack does; `settings` are environment variables.
+
+    With several `nats_nodes` there is a copy of each stream on each.
+    """
+    async with embedded_postgres() as postgres, embedded_nats_cluster(nats_nodes) as nats:
         own_sql = Path(services.__path__[0]) / "player" / "sql"
         database_url = await Databases(postgres.url).create(
             "player", {"engine": ENGINE_SQL, "player": own_sql}
@@ -56,6 +59,7 @@ async def running_cluster(
         environment = {
             **os.environ,
             "NATS_URL": nats.url,
+            "STREAM_REPLICAS": str(nats_nodes),
             "DATABASE_URL": database_url,
             "API_KEY": API_KEY,
             "HTTP_HOST": "127.0.0.1",

@@ -12,11 +12,13 @@ from shared.postgres.migrations import ENGINE_SQL
 from shared.runtime.embedded.nats import EmbeddedNats
 from shared.runtime.embedded.postgres import EmbeddedPostgres
 from shared.runtime.logging import configure
+from shared.testing.nats_cluster import NatsCluster
 from shared.testing.servers import (
     Databases,
     Server,
     delete_streams,
     embedded_nats,
+    embedded_nats_cluster,
     embedded_postgres,
     nats_for_tests,
     postgres_for_tests,
@@ -102,6 +104,13 @@ async def own_nats() -> AsyncIterator[EmbeddedNats]:
     """A nats-server of the test's own, which it may kill and start again."""
     async with embedded_nats() as server:
         yield server
+
+
+@pytest.fixture
+async def own_nats_cluster() -> AsyncIterator[NatsCluster]:
+    """Three nats-servers of the test's own, a cluster that replicates its streams."""
+    async with embedded_nats_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from shared.runtime import health
 from shared.runtime.clocks import SystemClock
 from shared.runtime.config import ConfigurationError, Secret, load
 from shared.runtime.logging import configure
+from shared.runtime.tracing import exporting
 from shared.workflow.errors import Transient
 from shared.workflow.ports import Clock
 
@@ -80,6 +81,7 @@ def create_app(
 
     app = web.Application(
         middlewares=[
+            middleware.traced,
             middleware.access,
             middleware.problems,
             middleware.authenticate(api_key),
@@ -144,7 +146,8 @@ def main() -> int:
         return 2
     configure("gateway", settings.log_level)
     try:
-        failure = asyncio.run(_run(settings))
+        with exporting("gateway", settings.otel_exporter_otlp_endpoint):
+            failure = asyncio.run(_run(settings))
     except (Transient, Unreachable, OSError) as error:
         failure = str(error)
     if failure is not None:

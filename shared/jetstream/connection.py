@@ -39,6 +39,7 @@ async def connect(
 ) -> Client:
     """A connection that is mended for ever once it has been made.
 
+    `url` names one server, or several of a cluster, separated by commas.
     `on_closed` is called when the client is closed for good, also by its owner; a process whose
     client closed by itself must end. Raises Unreachable when the first attempts fail.
     """
@@ -59,7 +60,7 @@ async def connect(
             on_closed()
 
     attempts = client.connect(
-        url,
+        url.split(","),
         name=name,
         error_cb=errored,
         disconnected_cb=disconnected,
@@ -113,4 +114,4 @@ def require_fit(client: Client, headers: Mapping[str, str], body: bytes) -> None
 
 def _address(url: str) -> str:
     # Without the user and password that a URL may carry.
-    return urlsplit(url).netloc.rpartition("@")[2] or url
+    return ", ".join(urlsplit(each).netloc.rpartition("@")[2] or each for each in url.split(","))

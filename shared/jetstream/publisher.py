@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from nats.aio.client import Client
 from nats.js.errors import APIError
+from opentelemetry.trace import SpanKind
 
 from shared.jetstream.connection import MessageTooLarge, jetstream, require_fit
 from shared.jetstream.patience import patiently
 from shared.messages import subjects
+from shared.workflow import tracing
 from shared.workflow.records import OutboxMessage
 
 TOO_LARGE = 10054
@@ -48,6 +50,12 @@ class JetStreamPublisher:
                 raise result
 
     async def _publish(self, message: OutboxMessage) -> None:
+        with tracing.span(
+            "publish", SpanKind.PRODUCER, written=message.headers, subject=message.subject
+        ):
+            await self._store(message)
+
+    async def _store(self, message: OutboxMessage) -> None:
         async def attempt() -> None:
             await self._js.publish(message.subject, message.body, headers=_headers(message))
 
@@ -61,5 +69,9 @@ class JetStreamPublisher:
 
 
 def _headers(message: OutboxMessage) -> dict[str, str]:
+    headers = message.headers
+    if subjects.TRACEPARENT not in headers:
+        # From the outbox it has the trace in which it was written, whoever publishes it.
+        headers = {**headers, **tracing.outgoing()}
     # A message without an id is one that may well come twice: a wake.
-    return {**message.headers, subjects.MESSAGE_ID: message.id} if message.id else message.headers
+    return {**headers, subjects.MESSAGE_ID: message.id} if message.id else headers

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-# Headers. The first is NATS's own; the others are ours.
+# Headers. The first is NATS's own, the next two are W3C Trace Context's; the others are ours.
 MESSAGE_ID = "Nats-Msg-Id"
+TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
 WORKFLOW_ID = "Workflow-Id"
 ACTOR = "Workflow-Actor"
 IDEMPOTENCY_KEY = "Idempotency-Key"

@@ -4,7 +4,7 @@ INSTANCE_COLUMNS = """
     i.kind, i.id, i.run, i.epoch, i.generation, i.version, i.status, i.input, i.output, i.error,
     i.actor, i.idempotency_key, i.body_hash, i.event_sequence, i.claims_without_progress,
     i.wake_at, i.created_at, i.updated_at, i.started_at, i.finished_at,
-    i.rollback, i.ending, i.control_stream, i.control_seq, i.parent
+    i.rollback, i.ending, i.control_stream, i.control_seq, i.parent, i.trace
 """
 
 ENTRY_COLUMNS = """
@@ -47,8 +47,8 @@ CLAIM_START = f"""
     {_LOCK}
     INSERT INTO workflow_instances AS i
         (kind, id, status, input, actor, idempotency_key, body_hash,
-         claims_without_progress, created_at, updated_at, started_at, parent)
-    SELECT $2, $3, 'running', $6, $7, $8, $9, $5, $10, $4, $4, $11 FROM lock WHERE held
+         claims_without_progress, created_at, updated_at, started_at, parent, trace)
+    SELECT $2, $3, 'running', $6, $7, $8, $9, $5, $10, $4, $4, $11, $12 FROM lock WHERE held
     ON CONFLICT (kind, id) DO UPDATE SET
         epoch = i.epoch + 1, {_COUNTED}
     WHERE {_CLAIMABLE}

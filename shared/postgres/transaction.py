@@ -89,6 +89,7 @@ class PostgresTransaction:
                     start.body_hash,
                     start.created_at,
                     None if start.parent is None else str(start.parent),
+                    start.trace,
                 )
             if row is None:
                 return await self._refusal(request)

@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 from nats.aio.client import Client
 from nats.js.client import JetStreamContext
+from opentelemetry.trace import SpanKind
 
 from shared.jetstream import topology
 from shared.jetstream.connection import close, connect, jetstream
@@ -41,6 +42,7 @@ from shared.runtime.requests import Dispatcher
 from shared.runtime.scheduler import Scheduler
 from shared.runtime.schedules import ScheduleHandlers
 from shared.runtime.timekeeper import Timekeeper
+from shared.workflow import tracing
 from shared.workflow.errors import Transient
 from shared.workflow.executor import Executor
 from shared.workflow.ports import Clock
@@ -193,7 +195,7 @@ class Service:
                 stream_created=partial(self._streams_created.__getitem__, stream),
                 workers=workers,
                 ack_wait_seconds=settings.ack_wait_seconds,
-                handle=_counted(consumer, handle),
+                handle=_observed(consumer, handle),
                 lost=partial(self._ensure, js),
             )
             self._pulls.append(pull)
@@ -280,21 +282,31 @@ class Service:
         return None
 
 
-def _counted(
+def _observed(
     consumer: str, handle: Callable[[JetStreamDelivery], Awaitable[str]]
 ) -> Callable[[JetStreamDelivery], Awaitable[None]]:
-    async def counted(delivery: JetStreamDelivery) -> None:
-        with metrics.DELIVERY_SECONDS.labels(consumer).time():
+    async def observed(delivery: JetStreamDelivery) -> None:
+        with (
+            tracing.entered(
+                f"deliver {consumer}",
+                SpanKind.CONSUMER,
+                delivery.headers,
+                delivery=delivery.attempt,
+            ) as span,
+            metrics.DELIVERY_SECONDS.labels(consumer).time(),
+        ):
             outcome = await handle(delivery)
+            span.set_attribute("outcome", outcome)
         metrics.DELIVERIES.labels(consumer, outcome).inc()
 
-    return counted
+    return observed
 
 
 def _answered(handler: AnyHandler, dispatcher: Dispatcher) -> Answer:
     async def answer(body: bytes, headers: Mapping[str, str]) -> bytes:
         try:
-            reply = await dispatcher.answer(handler, body, headers)
+            with tracing.entered(f"answer {handler.name}", SpanKind.SERVER, headers):
+                reply = await dispatcher.answer(handler, body, headers)
         except Exception as error:
             code = error.code if isinstance(error, Refused) else type(error).__name__
             metrics.REQUESTS.labels(handler.name, code).inc()

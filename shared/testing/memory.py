@@ -374,6 +374,7 @@ def _new_row(request: ClaimRequest) -> Row:
             updated_at=request.now,
             started_at=request.now,
             parent=start.parent,
+            trace=start.trace,
         )
     )
 

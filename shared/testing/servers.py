@@ -17,8 +17,9 @@ import asyncpg
 import nats
 
 from shared.postgres.migrations import bootstrap, migrate
-from shared.runtime.embedded.nats import EmbeddedNats
+from shared.runtime.embedded.nats import EmbeddedNats, clustered
 from shared.runtime.embedded.postgres import EmbeddedPostgres
+from shared.testing.nats_cluster import NatsCluster
 
 SERVICE_PASSWORD = "test"  # noqa: S105 - of roles on a server that serves tests alone
 
@@ -69,6 +70,18 @@ async def embedded_nats() -> AsyncGenerator[EmbeddedNats]:
             yield server
         finally:
             await server.stop()
+
+
+@asynccontextmanager
+async def embedded_nats_cluster(size: int = 3) -> AsyncGenerator[NatsCluster]:
+    """A fresh cluster of nats-servers, each to be killed, frozen and started again at will."""
+    async with temporary_folder() as folder:
+        cluster = NatsCluster(clustered(folder, size))
+        try:
+            await cluster.start()
+            yield cluster
+        finally:
+            await cluster.stop()
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from shared.messages.workflows import ErrorInfo
+from shared.workflow import tracing
 from shared.workflow.attempts import result_of, settle_failure, wait_for_attempt
 from shared.workflow.branch import Branch, Slot
 from shared.workflow.call import NOT_FOUND, UNKNOWN, Call
@@ -96,7 +97,8 @@ class _CallAttempts:
         await execution.commit_attempt(self.branch, seconds)
         sent_at = execution.monotonic()
         try:
-            result = await within(seconds, self.body(self._call(attempt)))
+            with tracing.span(f"call {entry.name}", call=entry.name, attempt=attempt):
+                result = await within(seconds, self.body(self._call(attempt)))
             encoded = encode_result(result, self.slot.key.name)
         except (NonRetryableError, NotSent, WorkflowMisuse) as error:
             execution.landed()

@@ -12,6 +12,7 @@ import msgspec
 from shared.messages import subjects
 from shared.messages.base import encode
 from shared.messages.workflows import ChildOutcome, ErrorInfo, Status, Trigger
+from shared.workflow import tracing
 from shared.workflow.branch import Branch
 from shared.workflow.errors import ChildFailed, WorkflowMisuse
 from shared.workflow.execution import Execution
@@ -76,6 +77,7 @@ async def run_start_child(
             subject=subjects.start(key.kind),
             body=encode(trigger),
             headers={
+                **tracing.outgoing(),
                 subjects.WORKFLOW_ID: key.id,
                 subjects.PARENT: str(Parent(*instance.key, instance.run)),
                 subjects.ACTOR: instance.actor or f"workflow:{instance.key}",

@@ -15,6 +15,7 @@ from shared.messages.base import MAX_CONTENT_BYTES, encode, is_workflow_id
 from shared.messages.decoding import decode
 from shared.messages.problems import Refused
 from shared.messages.workflows import ControlCommand, SignalCommand, Trigger, Wake
+from shared.workflow import tracing
 from shared.workflow.errors import Undecodable
 from shared.workflow.facts import NAMESPACE
 from shared.workflow.ports import Delivery
@@ -75,6 +76,7 @@ def read(registry: Registry, delivery: Delivery, now: datetime) -> Command:
             idempotency_key=headers.get(subjects.IDEMPOTENCY_KEY),
             body_hash=headers.get(subjects.BODY_HASH),
             parent=_known_parent(registry, headers),
+            trace=tracing.outgoing().get(subjects.TRACEPARENT),
         ),
         status_revision=_revision(headers),
     )

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from shared.messages.workflows import Signal, Status
+from shared.workflow import tracing
 from shared.workflow.branch import Branch, Slot
 from shared.workflow.compensation import Compensation
 from shared.workflow.errors import (
@@ -337,15 +338,16 @@ class Execution:
         """Whether the inbox made it release the instance instead."""
         yielded = False
         try:
-            committed = await self._write(segment, checkpoint)
-            self.inbox.notice(committed.unread)
-            if unless is not None and committed.unread:
-                await self.inbox.refresh()
-                if unless():
-                    yielded = True
-                    checkpoint = self._release(checkpoint)
-                    await self._write(segment, checkpoint)
-            await segment.commit()
+            with tracing.span("commit", status=checkpoint.status.value):
+                committed = await self._write(segment, checkpoint)
+                self.inbox.notice(committed.unread)
+                if unless is not None and committed.unread:
+                    await self.inbox.refresh()
+                    if unless():
+                        yielded = True
+                        checkpoint = self._release(checkpoint)
+                        await self._write(segment, checkpoint)
+                await segment.commit()
         except Transient as error:
             raise self.interrupted(Dropped(str(error))) from error
         except Interruption as lost:

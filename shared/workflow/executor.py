@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from shared.messages.workflows import Action, ErrorInfo, Status
-from shared.workflow import endings
+from shared.workflow import endings, tracing
 from shared.workflow.after_commit import AfterCommit
 from shared.workflow.branch import UNDO, Branch
 from shared.workflow.calls import IN_FLIGHT
@@ -98,6 +98,7 @@ class Executor:
             return await self._guarded(
                 delivery, None, self._outcomes.undecodable(delivery, str(error))
             )
+        tracing.annotate(kind=command.key.kind, workflow_id=command.key.id)
         with structlog.contextvars.bound_contextvars(
             kind=command.key.kind, workflow_id=command.key.id, delivery=delivery.attempt
         ):
@@ -154,6 +155,7 @@ class Executor:
             if isinstance(claim, Refusal):
                 await segment.end()
                 return await self._outcomes.refused(delivery, command, claim)
+            tracing.link(claim.instance.trace)
             execution = await self._execution(segment, run, claim)
             try:
                 await self._drive(execution, command.registration, delivery, run.alone)

@@ -157,6 +157,8 @@ class Instance(msgspec.Struct, kw_only=True):
     control: StreamPosition | None = None
     """The last pause or resume that was obeyed; an older one is ignored (rule 13)."""
     parent: Parent | None = None
+    trace: str | None = None
+    """The traceparent it was started under, for later deliveries to link to."""
 
 
 class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +171,7 @@ class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     body_hash: str | None = None
     parent: Parent | None = None
+    trace: str | None = None
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):

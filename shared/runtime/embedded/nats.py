@@ -7,6 +7,7 @@ import os
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from shared.runtime.embedded.child import ChildError, ChildProcess, free_port
 
@@ -20,9 +21,27 @@ max_payload: {max_payload}
 jetstream {{ store_dir: "{store}" }}
 """
 
+# Not advertised: clients are given all nodes, and what they learn of one is without credentials.
+CLUSTER = """\
+server_name: "{name}"
+cluster {{
+  name: "padawanforge"
+  listen: "127.0.0.1:{port}"
+  no_advertise: true
+  routes: [{routes}]
+}}
+"""
+
+
+class Routes(NamedTuple):
+    """A node's place in a cluster: its port for the other nodes, and theirs."""
+
+    port: int
+    others: tuple[int, ...]
+
 
 class EmbeddedNats(ChildProcess):
-    """One nats-server on 127.0.0.1, file storage under `data`."""
+    """One nats-server on 127.0.0.1, file storage under `data`; with `routes` a cluster's node."""
 
     def __init__(
         self,
@@ -31,8 +50,11 @@ class EmbeddedNats(ChildProcess):
         log: Path,
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
+        name: str = "nats",
+        routes: Routes | None = None,
     ):
-        super().__init__("nats", log)
+        super().__init__(name, log)
+        self._routes = routes
         self._environment = environment or os.environ
         self.data = data
         self.port = port or free_port()
@@ -54,7 +76,14 @@ class EmbeddedNats(ChildProcess):
             CONFIGURATION.format(
                 port=self.port, max_payload=MAX_PAYLOAD_BYTES, store=self.data / "jetstream"
             )
+            + self._cluster()
         )
+
+    def _cluster(self) -> str:
+        if self._routes is None:
+            return ""
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self._routes.others)
+        return CLUSTER.format(name=self.name, port=self._routes.port, routes=routes)
 
     async def is_ready(self) -> bool:
         """The server greets with INFO, which it does once JetStream has recovered."""
@@ -68,6 +97,32 @@ class EmbeddedNats(ChildProcess):
             return False
         finally:
             writer.close()
+
+
+def clustered(folder: Path, size: int) -> tuple[EmbeddedNats, ...]:
+    """The nodes of one cluster, nats-1 and so on, with data and logs in `folder`; not started.
+
+    One node alone is a plain server.
+    """
+    ports: list[int] = []
+    while len(ports) < 2 * size:
+        if (port := free_port()) not in ports:
+            ports.append(port)
+    own, routes = ports[:size], ports[size:]
+    nodes: list[EmbeddedNats] = []
+    for number, (port, route) in enumerate(zip(own, routes, strict=True), start=1):
+        others = tuple(other for other in routes if other != route)
+        name = f"nats-{number}"
+        nodes.append(
+            EmbeddedNats(
+                folder / name,
+                log=folder / f"{name}.log",
+                port=port,
+                name=name,
+                routes=Routes(route, others) if others else None,
+            )
+        )
+    return tuple(nodes)
 
 
 def binary() -> Path:

@@ -17,7 +17,6 @@ from shared.messages.workflows import StartPlayer
 from shared.runtime.config import load
 from shared.runtime.definition import ServiceSettings
 from shared.runtime.service import Service
-from shared.testing.clocks import ManualClock
 from shared.workflow.crons import Cron
 from tests.integration.docs.wire import Wire
 

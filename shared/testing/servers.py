@@ -60,10 +60,17 @@ async def embedded_postgres(*, fsync: bool = False) -> AsyncGenerator[EmbeddedPo
 
 
 @asynccontextmanager
-async def embedded_nats() -> AsyncGenerator[EmbeddedNats]:
-    """A fresh nats-server, to be killed and started again at will."""
+async def embedded_nats(
+    authorization: str = "", environment: Mapping[str, str] | None = None
+) -> AsyncGenerator[EmbeddedNats]:
+    """A fresh nats-server, to be killed and started again at will; see EmbeddedNats."""
     async with temporary_folder() as folder:
-        server = EmbeddedNats(folder / "nats", log=folder / "nats.log")
+        server = EmbeddedNats(
+            folder / "nats",
+            log=folder / "nats.log",
+            environment=environment,
+            authorization=authorization,
+        )
         await server.start()
         try:
             yield server

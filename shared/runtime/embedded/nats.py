@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shared.runtime.embedded.child import ChildError, ChildProcess, free_port
+from shared.runtime.embedded.private import write_private
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """Well above the engine's limit of 1 MiB plus headers: at the limit itself the server closes the
@@ -18,11 +19,14 @@ CONFIGURATION = """\
 listen: "127.0.0.1:{port}"
 max_payload: {max_payload}
 jetstream {{ store_dir: "{store}" }}
-"""
+{authorization}"""
 
 
 class EmbeddedNats(ChildProcess):
-    """One nats-server on 127.0.0.1, file storage under `data`."""
+    """One nats-server on 127.0.0.1, file storage under `data`.
+
+    `authorization` is that block of its configuration; without one it takes everybody.
+    """
 
     def __init__(
         self,
@@ -31,8 +35,10 @@ class EmbeddedNats(ChildProcess):
         log: Path,
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
+        authorization: str = "",
     ):
         super().__init__("nats", log)
+        self._authorization = authorization
         self._environment = environment or os.environ
         self.data = data
         self.port = port or free_port()
@@ -42,6 +48,10 @@ class EmbeddedNats(ChildProcess):
         """Where clients connect."""
         return f"nats://127.0.0.1:{self.port}"
 
+    def url_as(self, user: str, password: str) -> str:
+        """Where a user connects; nothing in it may need escaping."""
+        return f"nats://{user}:{password}@127.0.0.1:{self.port}"
+
     def command(self) -> Sequence[str]:
         return [str(binary()), "--config", str(self.data / "nats.conf")]
 
@@ -50,11 +60,13 @@ class EmbeddedNats(ChildProcess):
 
     async def prepare(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.data / "nats.conf").write_text(
-            CONFIGURATION.format(
-                port=self.port, max_payload=MAX_PAYLOAD_BYTES, store=self.data / "jetstream"
-            )
+        configuration = CONFIGURATION.format(
+            port=self.port,
+            max_payload=MAX_PAYLOAD_BYTES,
+            store=self.data / "jetstream",
+            authorization=self._authorization,
         )
+        write_private(self.data / "nats.conf", configuration.encode())
 
     async def is_ready(self) -> bool:
         """The server greets with INFO, which it does once JetStream has recovered."""

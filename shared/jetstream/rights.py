@@ -60,7 +60,7 @@ def _service(name: str, kinds: tuple[str, ...]) -> User:
         (
             Right("ask for its own workflows", _commands(kinds)),
             Right("tell facts", (subjects.event(name, "*"),)),
-            Right("have a dead letter taken again", (subjects.ingest(name, "*"),)),
+            Right("have a dead letter taken again", _facts([name])),
             Right("keep the status of its instances", _status(kinds)),
             Right("make its streams", _make_streams({name: kinds})),
             Right("make its consumers", _make_consumers({name: kinds})),
@@ -116,7 +116,7 @@ def _operator(services: Mapping[str, Iterable[str]]) -> User:
         (
             Right("ask services", (*_requests(services), f"{SERVICES_API}.>")),
             Right("ask for workflows", _commands(kinds)),
-            Right("tell lost facts again", _events(services)),
+            Right("tell again what was lost", (*_events(services), *_facts(services))),
             Right("put lost statuses again", _status(kinds)),
             Right("make lost streams again", _make_streams(services)),
             Right("make lost consumers again", _make_consumers(services)),
@@ -142,6 +142,11 @@ def _commands(kinds: Iterable[str]) -> tuple[str, ...]:
 
 def _events(services: Iterable[str]) -> tuple[str, ...]:
     return tuple(subjects.event(service, "*") for service in services)
+
+
+def _facts(services: Iterable[str]) -> tuple[str, ...]:
+    # Of whatever name: a dead letter has the name that nobody knew.
+    return tuple(subjects.ingest(service, ">") for service in services)
 
 
 def _requests(services: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from itertools import product
 
 import pytest
 from nats.aio.client import Client
@@ -39,7 +38,7 @@ def of_service(name: str, stream: str, kind: str) -> list[str]:
     consumer = rf"{stream}\.{name}-(starts|wakes|controls)"
     return [
         rf"workflows\.{kind}\.(start|wake|signal\.one|control)",
-        rf"(events|ingest)\.{name}\.one",
+        rf"(events\.{name}\.one|ingest\.{name}\.(one|one\.two))",
         rf"\$KV\.workflow-status\.{kind}\.one",
         rf"\$JS\.API\.DIRECT\.GET\.KV_workflow-status\.\$KV\.workflow-status\.{kind}\.one",
         rf"\$JS\.API\.STREAM\.MSG\.GET\.({stream}|KV_workflow-status)",
@@ -71,7 +70,7 @@ MAY_PUBLISH = {
     ],
     "operator": [
         rf"workflows\.{ANY_KIND}\.(start|wake|signal\.one|control)",
-        rf"events\.{ANY_SERVICE}\.one",
+        rf"(events\.{ANY_SERVICE}\.one|ingest\.{ANY_SERVICE}\.(one|one\.two))",
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
         r"\$SRV\..*",
         rf"\$KV\.workflow-status\.{ANY_KIND}\.one",
@@ -118,12 +117,9 @@ def tried() -> set[str]:
         found |= {f"$SRV.{verb}"}
         found |= {f"$SRV.{verb}.{name}{instance}" for name in USERS for instance in ("", ".one")}
     for service, kinds in SERVICES.items():
-        for name, each in product(
-            ("one", "instance"),
-            (subjects.command, subjects.query, subjects.event, subjects.ingest),
-        ):
-            if name == "one" or each is subjects.query:
-                found.add(each(service, name))
+        for each in (subjects.command, subjects.query, subjects.event, subjects.ingest):
+            found |= {each(service, "one"), each(service, "one.two")}
+        found.add(subjects.instance_query(service))
         for kind in kinds:
             found.add(subjects.status_subject(subjects.status_key(kind, "one")))
         for config in topology.streams(service, kinds):

@@ -1,4 +1,4 @@
-"""The command line: `padawanforge run`, `demo` and `migrate`."""
+"""The command line: `padawanforge run`, `demo`, `migrate` and `nats-users`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from rich.console import Console
 from services.demo import run_demo
 from services.stack.session import keep_running, until_stopped
 from services.stack.stack import migrate_service
+from shared.jetstream.authorization import authorization, variable
+from shared.jetstream.rights import users
+from shared.jetstream.topology import kinds_by_service
 from shared.postgres.migrations import MigrationError
 from shared.runtime.embedded.child import ChildError
 
@@ -44,6 +47,12 @@ def migrate(
 ) -> None:
     """Brings one service's schema up to date; safe while it runs."""
     _finish(asyncio.run(_told(_migrate(service, database_url))))
+
+
+@app.command()
+def nats_users() -> None:
+    """Prints each NATS user with its rights, for the configuration of a nats-server."""
+    typer.echo(authorization(users(kinds_by_service()), variable), nl=False)
 
 
 def main() -> None:

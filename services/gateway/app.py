@@ -25,7 +25,7 @@ from shared.jetstream.connection import Unreachable, close, connect, jetstream
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.requests import Requests
 from shared.jetstream.status import JetStreamStatusBucket
-from shared.jetstream.topology import ensure_streams
+from shared.jetstream.topology import ensure_streams, kinds_by_service
 from shared.messages.base import MAX_CONTENT_BYTES
 from shared.messages.workflows import TRIGGERS, Trigger
 from shared.runtime import health
@@ -43,11 +43,8 @@ READY_SECONDS = 2.0
 
 async def ensure(client: Client, *, replicas: int = 1) -> None:
     """Makes the streams of all kinds exist, so that starts are kept before their service runs."""
-    kinds: dict[str, list[str]] = {}
-    for kind, trigger in TRIGGERS.items():
-        kinds.setdefault(trigger.service, []).append(kind)
-    for service, of_service in kinds.items():
-        await ensure_streams(jetstream(client), service, of_service, replicas=replicas)
+    for service, kinds in kinds_by_service().items():
+        await ensure_streams(jetstream(client), service, kinds, replicas=replicas)
 
 
 def create_app(

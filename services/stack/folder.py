@@ -13,6 +13,7 @@ import msgspec
 
 from shared.messages.base import Message
 from shared.runtime.embedded.child import ChildError, free_port, is_free
+from shared.runtime.embedded.private import write_private
 
 
 class StackInfo(Message, frozen=True, kw_only=True):
@@ -21,6 +22,9 @@ class StackInfo(Message, frozen=True, kw_only=True):
     gateway: str
     api_key: str
     nats: str
+    """As an external publisher."""
+    nats_operator: str
+    """As whoever sits at the command line."""
     databases: dict[str, str]
     """Of each service with a schema, as its role."""
     processes: dict[str, int]
@@ -87,14 +91,14 @@ class StackFolder:
 
     def publish(self, info: StackInfo) -> None:
         """Writes `stack.json`, for this user's eyes only."""
-        _write_private(self.info_path, msgspec.json.format(msgspec.json.encode(info)))
+        write_private(self.info_path, msgspec.json.format(msgspec.json.encode(info)))
 
-    def password(self, service: str) -> str:
-        """The password of a service's role, made once."""
-        if service not in self._kept.passwords:
-            self._kept.passwords[service] = secrets.token_urlsafe(24)
+    def password(self, name: str) -> str:
+        """The password of that name, such as a service's role in PostgreSQL; made once."""
+        if name not in self._kept.passwords:
+            self._kept.passwords[name] = secrets.token_urlsafe(24)
             self._save()
-        return self._kept.passwords[service]
+        return self._kept.passwords[name]
 
     def port(self, name: str, environment: Mapping[str, str]) -> int:
         """The port for `name`: that of its variable, such as GATEWAY_PORT, else the last run's
@@ -129,13 +133,4 @@ class StackFolder:
             ) from error
 
     def _save(self) -> None:
-        _write_private(self.path / "kept.json", msgspec.json.encode(self._kept))
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Writes whole or not at all, mode 600 from the first byte on."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)
-    draft.write_bytes(content)
-    draft.replace(path)
+        write_private(self.path / "kept.json", msgspec.json.encode(self._kept))

@@ -16,6 +16,9 @@ import asyncpg
 import services
 from services.stack.folder import StackFolder, StackInfo
 from services.stack.processes import MARK, SERVICES, Service, ServiceProcess, end_leftovers
+from shared.jetstream.authorization import authorization, quoted
+from shared.jetstream.rights import OPERATOR, PUBLISHER, users
+from shared.jetstream.topology import kinds_by_service
 from shared.postgres.migrations import ENGINE_SQL, bootstrap, create_database, migrate
 from shared.runtime.embedded.child import ChildError, ChildProcess
 from shared.runtime.embedded.nats import EmbeddedNats
@@ -76,7 +79,8 @@ class Stack:
         return StackInfo(
             gateway=addresses.get("gateway", ""),
             api_key=self._folder.api_key,
-            nats=self._nats.url,
+            nats=self._nats_url(PUBLISHER),
+            nats_operator=self._nats_url(OPERATOR),
             databases=self._databases,
             processes={
                 "stack": os.getpid(),
@@ -96,6 +100,9 @@ class Stack:
             log=self._folder.log("nats"),
             port=self._ports["nats"],
             environment=self._environment,
+            authorization=authorization(
+                users(kinds_by_service()), lambda user: quoted(self._nats_password(user))
+            ),
         )
         self._postgres = EmbeddedPostgres(
             self._folder.path / "postgres",
@@ -136,7 +143,7 @@ class Stack:
         port = self._ports[service.name]
         environment = {
             **self._environment,
-            "NATS_URL": self._nats.url,
+            "NATS_URL": self._nats_url(service.name),
             "HTTP_HOST": "127.0.0.1",
             "HTTP_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
@@ -146,6 +153,12 @@ class Stack:
         if service.name == "gateway":
             environment["API_KEY"] = self._folder.api_key
         return ServiceProcess(service, self._folder.log(service.name), port, environment)
+
+    def _nats_url(self, user: str) -> str:
+        return self._nats.url_as(user, self._nats_password(user))
+
+    def _nats_password(self, user: str) -> str:
+        return self._folder.password(f"nats-{user}")
 
     async def _guard(self, child: ChildProcess) -> None:
         """Starts the child again whenever it dies."""

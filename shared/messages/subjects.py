@@ -101,6 +101,17 @@ def query(service: str, name: str) -> str:
     return f"queries.{service}.{name}"
 
 
+def instance_query(service: str) -> str:
+    """Request for one instance as its journal has it."""
+    return query(service, "instance")
+
+
+def inbox(user: str) -> str:
+    """Where a NATS user hears answers and deliveries: a prefix of its own, so that no other user
+    can listen in."""
+    return f"_INBOX.{user}"
+
+
 def status_key(kind: str, workflow_id: str) -> str:
     """Key of an instance in the status bucket."""
     return f"{kind}.{workflow_id}"

@@ -22,13 +22,20 @@ LOOK_SECONDS = 0.05
 class NatsCluster:
     """Nodes that replicate JetStream's streams, and who leads them; one alone is none's replica."""
 
-    def __init__(self, nodes: tuple[EmbeddedNats, ...]):
+    def __init__(self, nodes: tuple[EmbeddedNats, ...], user: tuple[str, str] | None = None):
         self.nodes = nodes
+        self._user = user
 
     @property
     def url(self) -> str:
-        """Where clients connect: all nodes, separated by commas."""
+        """Where its own user connects, if it has one: all nodes, separated by commas."""
+        if self._user is not None:
+            return self.url_as(*self._user)
         return ",".join(node.url for node in self.nodes)
+
+    def url_as(self, user: str, password: str) -> str:
+        """Where a user connects."""
+        return ",".join(node.url_as(user, password) for node in self.nodes)
 
     async def start(self) -> None:
         """Starts every node and returns once they have elected a leader: JetStream answers."""

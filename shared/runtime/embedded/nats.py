@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared.runtime.embedded.child import ChildError, ChildProcess, free_port
+from shared.runtime.embedded.private import write_private
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """Well above the engine's limit of 1 MiB plus headers: at the limit itself the server closes the
@@ -19,7 +20,7 @@ CONFIGURATION = """\
 listen: "127.0.0.1:{port}"
 max_payload: {max_payload}
 jetstream {{ store_dir: "{store}" }}
-"""
+{authorization}"""
 
 # Not advertised: clients are given all nodes, and what they learn of one is without credentials.
 CLUSTER = """\
@@ -41,7 +42,10 @@ class Routes(NamedTuple):
 
 
 class EmbeddedNats(ChildProcess):
-    """One nats-server on 127.0.0.1, file storage under `data`; with `routes` a cluster's node."""
+    """One nats-server on 127.0.0.1, file storage under `data`; with `routes` a cluster's node.
+
+    `authorization` is that block of its configuration; without one it takes everybody.
+    """
 
     def __init__(
         self,
@@ -50,10 +54,12 @@ class EmbeddedNats(ChildProcess):
         log: Path,
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
+        authorization: str = "",
         name: str = "nats",
         routes: Routes | None = None,
     ):
         super().__init__(name, log)
+        self._authorization = authorization
         self._routes = routes
         self._environment = environment or os.environ
         self.data = data
@@ -64,6 +70,10 @@ class EmbeddedNats(ChildProcess):
         """Where clients connect."""
         return f"nats://127.0.0.1:{self.port}"
 
+    def url_as(self, user: str, password: str) -> str:
+        """Where a user connects; nothing in it may need escaping."""
+        return f"nats://{user}:{password}@127.0.0.1:{self.port}"
+
     def command(self) -> Sequence[str]:
         return [str(binary()), "--config", str(self.data / "nats.conf")]
 
@@ -72,12 +82,13 @@ class EmbeddedNats(ChildProcess):
 
     async def prepare(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.data / "nats.conf").write_text(
-            CONFIGURATION.format(
-                port=self.port, max_payload=MAX_PAYLOAD_BYTES, store=self.data / "jetstream"
-            )
-            + self._cluster()
+        configuration = CONFIGURATION.format(
+            port=self.port,
+            max_payload=MAX_PAYLOAD_BYTES,
+            store=self.data / "jetstream",
+            authorization=self._authorization,
         )
+        write_private(self.data / "nats.conf", (configuration + self._cluster()).encode())
 
     def _cluster(self) -> str:
         if self._routes is None:
@@ -99,7 +110,7 @@ class EmbeddedNats(ChildProcess):
             writer.close()
 
 
-def clustered(folder: Path, size: int) -> tuple[EmbeddedNats, ...]:
+def clustered(folder: Path, size: int, authorization: str = "") -> tuple[EmbeddedNats, ...]:
     """The nodes of one cluster, nats-1 and so on, with data and logs in `folder`; not started.
 
     One node alone is a plain server.
@@ -118,6 +129,7 @@ def clustered(folder: Path, size: int) -> tuple[EmbeddedNats, ...]:
                 folder / name,
                 log=folder / f"{name}.log",
                 port=port,
+                authorization=authorization,
                 name=name,
                 routes=Routes(route, others) if others else None,
             )

@@ -28,6 +28,7 @@ from shared.runtime.handling import Work
 from shared.testing.rig import Rig
 from shared.testing.servers import temporary_folder
 from shared.workflow.registry import register
+from tests.cluster import denials
 from tests.markdown import blocks, execute
 
 MakeDatabase = Callable[[str], Awaitable[str]]
@@ -123,9 +124,10 @@ async def reader() -> AsyncIterator[Reader]:
         curl.write_text(CURL)
         curl.chmod(0o700)
         async with Stack(StackFolder(folder / ".data"), lambda _: None, os.environ) as stack:
-            client = await connect(stack.info.nats, "reader")
+            client = await connect(stack.info.nats_operator, "reader")
             yield Reader(folder, client)
             await close(client)
+        assert denials(folder / ".data" / "logs") == []
 
 
 async def test_the_first_calls_do_what_is_said(reader: Reader) -> None:

@@ -17,6 +17,7 @@ import services
 from services.stack.folder import StackFolder, StackInfo
 from services.stack.processes import MARK, SERVICES, Service, ServiceProcess, end_leftovers
 from shared.postgres.migrations import ENGINE_SQL, bootstrap, create_database, migrate
+from shared.runtime.clocks import SystemClock
 from shared.runtime.embedded.child import ChildError, ChildProcess
 from shared.runtime.embedded.nats import EmbeddedNats
 from shared.runtime.embedded.postgres import EmbeddedPostgres
@@ -83,11 +84,16 @@ class Stack:
                 **{each.name: each.pid for each in self._children if each.pid},
             },
             logs=str(self._folder.path / "logs"),
+            clock=self._environment.get("CLOCK") or "system",
         )
 
     async def _start(self) -> None:
         if count := await end_leftovers(self._folder.path):
             self._say(f"ended {count} processes that an earlier stack had left behind")
+        if self._environment.get("CLOCK") == "virtual":
+            # The same for all: whoever came last would else be ahead of the others.
+            start = self._folder.clock_start(SystemClock().now())
+            self._environment.setdefault("CLOCK_START", start.isoformat())
         names = ("nats", "postgres", *(service.name for service in self._table))
         # All of them before anything starts: a port that cannot be had is told at once.
         self._ports = {name: self._folder.port(name, self._environment) for name in names}

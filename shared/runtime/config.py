@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from shared.messages.clock import Instant
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -48,6 +50,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"],
         Meta(description="debug, info, warning or error"),
     ] = "info"
+    clock: Annotated[Literal["system", "virtual"], Meta(description="system or virtual")] = "system"
+    """What tells business time; `virtual` stands still until it is advanced."""
+    clock_start: Annotated[
+        Instant | None,
+        Meta(description="an instant with its offset, such as 2026-03-01T08:00:00Z"),
+    ] = None
+    """Where a virtual clock begins that has never been set; else at the wall clock's instant."""
 
 
 class DatabaseSettings(Settings, frozen=True, kw_only=True):

@@ -34,7 +34,7 @@ def main(settings_type: type[S], define: Callable[[S], ServiceDefinition]) -> in
     configure(definition.name, settings.log_level)
     try:
         failure = asyncio.run(_run(definition, settings))
-    except (Transient, Unreachable, OSError) as error:
+    except (ConfigurationError, Transient, Unreachable, OSError) as error:
         failure = str(error)
     if failure is not None:
         log.error("service_failed", service=definition.name, reason=failure)

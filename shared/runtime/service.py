@@ -24,6 +24,7 @@ from shared.jetstream.status import JetStreamStatusBucket
 from shared.messages import subjects
 from shared.messages.problems import Refused
 from shared.messages.workflows import InstanceQuery, StatusDocument
+from shared.postgres.clock import ClockStore
 from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.runtime import health, metrics
@@ -33,6 +34,7 @@ from shared.runtime.handling import AnyHandler, Handler, Work
 from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
 from shared.runtime.timekeeper import Timekeeper
+from shared.runtime.virtual.member import service_member
 from shared.workflow.errors import Transient
 from shared.workflow.executor import Executor
 from shared.workflow.ports import Clock
@@ -112,6 +114,9 @@ class Service:
         )
         upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS)
         serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
+        member = await service_member(client, name, settings, ClockStore(upkeep), self._clock)
+        if member is not None:
+            self._clock = member.clock
         store = PostgresStore(name, steps, upkeep)
         stack.push_async_callback(self._flush, store)
         publisher = JetStreamPublisher(client)
@@ -137,10 +142,12 @@ class Service:
         timekeeper = Timekeeper(
             store,
             publisher,
-            self._clock,
+            member.agreed if member else self._clock,
             interval_seconds=settings.timekeeper_seconds,
             reachable=lambda: client.is_connected,
         )
+        if member is not None:
+            await member.join(before_report=(store.flush_sent, timekeeper.tick))
         self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
         answers = {

@@ -65,10 +65,10 @@ async def running_cluster(
             nats,
             postgres,
             tuple(
-                _process(f"player-{number}", "services.player", logs, environment)
+                service_process(f"player-{number}", "services.player", logs, environment)
                 for number in range(1, replicas + 1)
             ),
-            _process("gateway", "services.gateway", logs, environment),
+            service_process("gateway", "services.gateway", logs, environment),
             database_url,
         )
         own = (*cluster.players, cluster.gateway)
@@ -79,7 +79,10 @@ async def running_cluster(
             await asyncio.gather(*(each.stop() for each in own))
 
 
-def _process(name: str, module: str, logs: Path, environment: Mapping[str, str]) -> ServiceProcess:
+def service_process(
+    name: str, module: str, logs: Path, environment: Mapping[str, str]
+) -> ServiceProcess:
+    """A process on a free port, not started yet; `environment` is all that it gets besides."""
     port = free_port()
     return ServiceProcess(
         Service(name, module, has_database=False),

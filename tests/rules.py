@@ -80,7 +80,6 @@ LATER = {
     "engine-19": "compensation",
     "engine-24": "children",
     "engine-28": "crons",
-    "engine-29": "the virtual clock over processes",
     "engine-31": "a promise of the README, measured with the storm over clusters",
 }
 """Rules of parts that do not exist yet, with the part."""

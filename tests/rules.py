@@ -49,6 +49,8 @@ RULES = {
     "http-problems": "every error is a problem document",
     "http-access": "a key for everything but health and metrics",
     "http-player-calls": "players, sessions and achievements",
+    "http-controls": "pause, resume, terminate and restart; what cannot be is refused",
+    "http-signals": "kept for whoever has not ended, once a key",
     "http-health": "alive, started, ready, and figures",
     "player-level-curve": "level and xp in integers",
     "player-daily-reward": "reward from the streak",
@@ -72,14 +74,10 @@ RULES = {
 
 LATER = {
     "engine-9": "calls",
-    "engine-12": "signals and controls",
-    "engine-13": "signals",
-    "engine-14": "controls",
     "engine-17": "retention of journals",
     "engine-18": "calls",
     "engine-19": "compensation",
     "engine-24": "children",
-    "engine-28": "crons",
     "engine-31": "a promise of the README, measured with the storm over clusters",
 }
 """Rules of parts that do not exist yet, with the part."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import structlog
@@ -14,7 +15,9 @@ from nats.aio.client import Client
 
 from services.gateway import middleware
 from services.gateway.config import GatewaySettings
-from services.gateway.routes import achievements, forwarding, players, sessions
+from services.gateway.routes import achievements, forwarding, notices, players, sessions
+from services.gateway.routes.controls import ControlRoutes
+from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
@@ -24,7 +27,7 @@ from shared.jetstream.requests import Requests
 from shared.jetstream.status import JetStreamStatusBucket
 from shared.jetstream.topology import ensure_streams
 from shared.messages.base import MAX_CONTENT_BYTES
-from shared.messages.workflows import TRIGGERS
+from shared.messages.workflows import TRIGGERS, Trigger
 from shared.runtime import health
 from shared.runtime.clocks import SystemClock
 from shared.runtime.config import ConfigurationError, Secret, load
@@ -48,12 +51,18 @@ async def ensure(client: Client, *, replicas: int = 1) -> None:
 
 
 def create_app(
-    client: Client, api_key: Secret, clock: Clock, *, stopping: asyncio.Event | None = None
+    client: Client,
+    api_key: Secret,
+    clock: Clock,
+    *,
+    stopping: asyncio.Event | None = None,
+    triggers: Mapping[str, type[Trigger]] = TRIGGERS,
 ) -> web.Application:
     """The gateway on a connection. Once `stopping` is set it is not ready any more."""
     statuses = JetStreamStatusBucket(client)
-    starter = Starter(statuses, JetStreamPublisher(client), clock)
-    reader = StatusReader(statuses, client, clock, TRIGGERS)
+    publisher = JetStreamPublisher(client)
+    starter = Starter(statuses, publisher, clock)
+    reader = StatusReader(statuses, client, clock, triggers)
 
     async def started() -> str | None:
         return None
@@ -79,8 +88,11 @@ def create_app(
         client_max_size=MAX_CONTENT_BYTES,
     )
     app.add_routes(health.routes(started=started, ready=ready))
+    app.add_routes(ControlRoutes(reader, publisher, triggers).table())
     app.add_routes(WorkflowRoutes(starter, reader).table())
-    for table in (players.TABLE, sessions.TABLE, achievements.TABLE):
+    services = {trigger.service for trigger in TRIGGERS.values()}
+    app.add_routes(ScheduleRoutes(Requests(client), services).table())
+    for table in (players.TABLE, sessions.TABLE, achievements.TABLE, notices.TABLE):
         app.add_routes(forwarding.routes(table, Requests(client)))
     return app
 

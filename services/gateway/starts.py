@@ -186,4 +186,4 @@ class Starter:
 
 def _untouched(document: StatusDocument) -> bool:
     """Whether no service has put this key yet."""
-    return document.order == (0, 0)
+    return document.order == (0, 0, 0)

@@ -49,6 +49,10 @@ class StatusReader:
         self._triggers = triggers
 
     async def read(self, workflow_id: str, kind: str | None) -> WorkflowStatus:
+        """The status as a caller sees it; raises what `find` does."""
+        return public(await self.find(workflow_id, kind))
+
+    async def find(self, workflow_id: str, kind: str | None) -> StatusDocument:
         """The status; `kind` is needed where several kinds have the id.
 
         Raises Refused for an unknown id and Transient while the bucket is away.
@@ -67,7 +71,7 @@ class StatusReader:
                 "kind_required", f"{several} have this id: add `kind` to the query", field="kind"
             )
         key, stored = found[0]
-        return public(await self._truth(key, stored))
+        return await self._truth(key, stored)
 
     async def _truth(self, key: InstanceKey, stored: Stored) -> StatusDocument:
         document = stored.document

@@ -16,6 +16,7 @@ from shared.jetstream.patience import patiently
 from shared.messages import subjects
 from shared.messages.base import encode
 from shared.messages.workflows import StatusDocument
+from shared.workflow.ports import Order
 from shared.workflow.records import InstanceKey
 
 WRONG_LAST_SEQUENCE = (10071, 10164)
@@ -49,7 +50,7 @@ class JetStreamStatusBucket:
         self._js = jetstream(client)
 
     async def put(
-        self, key: InstanceKey, document: bytes, order: tuple[int, int], revision: int | None
+        self, key: InstanceKey, document: bytes, order: Order, revision: int | None
     ) -> int | None:
         """Stores the document unless one of the same or a later order is there (rule 25).
 
@@ -165,11 +166,12 @@ def _sequence(message: RawStreamMsg) -> int:
 class _Order(msgspec.Struct):
     generation: int = 0
     version: int = 0
+    stage: int = 0
 
 
-def _order(message: RawStreamMsg) -> tuple[int, int]:
+def _order(message: RawStreamMsg) -> Order:
     """The order of a stored document; a deletion is older than every document."""
     if _deleted(message):
-        return (-1, -1)
+        return (-1, -1, -1)
     order = msgspec.json.decode(message.data or b"", type=_Order)
-    return (order.generation, order.version)
+    return (order.generation, order.version, order.stage)

@@ -44,7 +44,8 @@ class Activity(Message, frozen=True, kw_only=True):
     unsent: int
     """Messages of the outbox."""
     held: int
-    """Instances that are due now: to be woken, woken and not claimed yet, or under a lease."""
+    """Instances that are due now: to be woken, woken and not claimed yet, or under a lease; and
+    messages of the inbox that nobody was woken for yet."""
     due_at: Instant | None
     """The earliest business instant at which something is to be done."""
 

@@ -10,17 +10,19 @@ import msgspec
 
 from shared.messages.base import IDENTIFIER_PATTERN
 from shared.messages.problems import Refused
+from shared.messages.schedules import SCHEDULE_NAME_PATTERN
 
 T = TypeVar("T")
 
 PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:\$|key in \$)\.?(?P<path>[^`]*)`)?$", re.DOTALL)
-MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
+MISSING = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]+)`")
 NAMED = re.compile(r"^`(?P<name>\w+)`")
 """How our own checks begin: with the field that they are about."""
 
 
 PATTERNS = {
     IDENTIFIER_PATTERN: "Expected 1 to 100 letters, digits, `_` or `-`, the first no `-`",
+    SCHEDULE_NAME_PATTERN: "Expected 1 to 63 letters, digits, `_` or `-`, the first no `-`",
 }
 
 

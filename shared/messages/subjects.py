@@ -9,6 +9,8 @@ ACTOR = "Workflow-Actor"
 IDEMPOTENCY_KEY = "Idempotency-Key"
 BODY_HASH = "Workflow-Body-Hash"
 CREATED_AT = "Workflow-Created-At"
+PARENT = "Workflow-Parent"
+"""The run that started a child: kind.id/run."""
 STATUS_REVISION = "Workflow-Status-Revision"
 """Revision of the status key that the gateway created, so that the first put needs no read."""
 
@@ -42,6 +44,13 @@ def signals(kind: str) -> str:
 def control(kind: str) -> str:
     """Requests to pause, resume, terminate or restart an instance of `kind`."""
     return f"workflows.{kind}.control"
+
+
+def parts(subject: str) -> tuple[str, str, str]:
+    """Kind, action and, of a signal, the instance's id, from a subject of a workflow; empty where
+    there is none."""
+    _, kind, action, workflow_id, *_ = [*subject.split(".", 3), "", "", ""]
+    return kind, action, workflow_id
 
 
 def workflows_stream(service: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -12,11 +12,19 @@ import msgspec
 from shared.messages.base import Message, WorkflowId
 
 
+class Signal(Message, frozen=True, kw_only=True):
+    """A message to a running instance; a subclass says its type on the wire and its content."""
+
+    type: ClassVar[str]
+
+
 class Trigger(Message, frozen=True, kw_only=True):
     """What starts an instance; a subclass names its kind, the service that runs it, its input."""
 
     kind: ClassVar[str]
     service: ClassVar[str]
+    signals: ClassVar[tuple[type[Signal], ...]] = ()
+    """What the workflow can wait for; anything else is refused."""
 
     id: WorkflowId | None = None
     start_at: datetime | None = None
@@ -51,6 +59,40 @@ class Wake(Message, frozen=True, kw_only=True):
     id: WorkflowId
 
 
+SIGNAL_TYPE_PATTERN = r"^[^.\s]{1,100}$(?!\n)"
+
+SignalType = Annotated[str, msgspec.Meta(pattern=SIGNAL_TYPE_PATTERN)]
+
+
+class SignalCommand(Message, frozen=True, kw_only=True):
+    """A signal as it travels, on the subject of its instance."""
+
+    type: SignalType
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+    id: WorkflowId | None = None
+    """The sender's own id of it: the same one again changes nothing. Else Nats-Msg-Id is."""
+
+
+class Action(StrEnum):
+    """What a control asks for."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    TERMINATE = "terminate"
+    RESTART = "restart"
+
+
+class ControlCommand(Message, frozen=True, kw_only=True):
+    """A request to an instance, obeyed at its next boundary (engine rule 14)."""
+
+    id: WorkflowId
+    action: Action
+    rollback: bool = False
+    """Of terminate: undo what is done first."""
+    from_step: str | None = None
+    """Of restart: keep what was done before this step."""
+
+
 class Status(StrEnum):
     """Status of an instance, in Cloudflare Workflows' own words."""
 
@@ -78,10 +120,21 @@ class ErrorInfo(Message, frozen=True, kw_only=True):
     step: str | None = None
 
 
+class ChildOutcome(Message, frozen=True, kw_only=True):
+    """How a child ended, as its parent is told."""
+
+    status: Status
+    output: msgspec.Raw = msgspec.Raw(b"null")
+    error: ErrorInfo | None = None
+
+
 class StepStatus(Message, frozen=True, kw_only=True):
-    """One step as a caller sees it; `status` is complete, skipped, failed, retrying or sleeping."""
+    """One operation as a caller sees it; `status` is complete, skipped, failed, unknown, retrying,
+    calling, sleeping, waiting or started."""
 
     name: str
+    type: str = "step"
+    """step, call, sleep, signal, child, result, parallel or compensation."""
     status: str
     attempts: int
     started_at: datetime
@@ -115,14 +168,16 @@ class StatusDocument(WorkflowStatus, frozen=True, kw_only=True):
 
     generation: int = 0
     version: int = 0
+    stage: int = 0
+    """1 for what is shown between two commits: that a pause waits for what is in flight."""
     body_hash: str | None = None
     idempotency_key: str | None = None
     actor: str | None = None
 
     @property
-    def order(self) -> tuple[int, int]:
+    def order(self) -> tuple[int, int, int]:
         """Grows with every commit; a put needs a greater one than is stored (engine rule 25)."""
-        return (self.generation, self.version)
+        return (self.generation, self.version, self.stage)
 
 
 class Accepted(Message, frozen=True, kw_only=True):

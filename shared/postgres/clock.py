@@ -37,9 +37,16 @@ ACTIVITY = """
          AND datname = current_database()) AS open_transactions,
         (SELECT count(*) FROM outbox WHERE sent_at IS NULL) AS unsent,
         (SELECT count(*) FROM workflow_instances
-         WHERE due_clock = 'machine' OR due_clock = 'business' AND due_at <= $1) AS held,
+         WHERE due_clock = 'machine' OR due_clock = 'business' AND due_at <= $1)
+        + (SELECT count(*) FROM inbox WHERE read_at IS NULL AND wakes = 0) AS held,
         (SELECT min(due_at) FROM workflow_instances
          WHERE due_clock = 'business' AND status <> 'paused') AS due_at
+"""
+
+# Each message has its instance woken once before the clock goes on: its reader may have been lost.
+HURRY_UNREAD = """
+    UPDATE inbox SET due_at = clock_timestamp()
+    WHERE read_at IS NULL AND wakes = 0 AND due_at > clock_timestamp()
 """
 
 
@@ -66,6 +73,11 @@ class ClockStore:
         async with self._connection() as connection:
             kept: datetime = await connection.fetchval(ADVANCE, instant)
         return kept
+
+    async def hurry_unread(self) -> None:
+        """Has the timekeeper look at new messages of the inbox now, not in some machine seconds."""
+        async with self._connection() as connection:
+            await connection.execute(HURRY_UNREAD)
 
     async def activity(self, now: datetime) -> Activity:
         """What goes on at the business instant `now`, as far as one look can tell."""

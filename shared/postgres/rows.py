@@ -10,7 +10,15 @@ import asyncpg
 import msgspec
 
 from shared.messages.workflows import ErrorInfo, Status
-from shared.workflow.records import Entry, Instance, InstanceKey, OutboxMessage
+from shared.workflow.records import (
+    Entry,
+    InboxMessage,
+    Instance,
+    InstanceKey,
+    OutboxMessage,
+    Parent,
+    StreamPosition,
+)
 
 
 def instance(row: asyncpg.Record) -> Instance:
@@ -35,6 +43,10 @@ def instance(row: asyncpg.Record) -> Instance:
         wake_at=row["wake_at"],
         output=_bytes(row["output"]),
         error=_error(row["error"]),
+        rollback=row["rollback"],
+        ending=None if row["ending"] is None else Status(row["ending"]),
+        control=_position(row["control_stream"], row["control_seq"]),
+        parent=parent(row["parent"]),
     )
 
 
@@ -48,9 +60,11 @@ def entry(row: asyncpg.Record) -> Entry:
         type=row["type"],
         state=row["state"],
         attempts=row["attempts"],
+        ordinal=row["ordinal"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         due_at=row["due_at"],
+        age_seconds=row["age_seconds"],
         result=_bytes(row["result"]),
         error=_error(row["error"]),
     )
@@ -66,6 +80,41 @@ def message(row: asyncpg.Record) -> OutboxMessage:
     )
 
 
+def inbox_message(row: asyncpg.Record) -> InboxMessage:
+    """A row of inbox."""
+    return InboxMessage(
+        seq=row["seq"],
+        message_id=row["message_id"],
+        category=row["category"],
+        type=row["type"],
+        payload=row["payload"].encode(),
+        actor=row["actor"],
+        position=StreamPosition(row["stream"], row["stream_seq"]),
+        created_at=row["created_at"],
+    )
+
+
+def inbox_parameters(key: InstanceKey, message: InboxMessage) -> tuple[Any, ...]:
+    """A message as the parameters of the KEEP_MESSAGE statement."""
+    return (
+        key.kind,
+        key.id,
+        message.message_id,
+        message.category,
+        message.type,
+        message.payload.decode(),
+        message.actor,
+        message.position.stream_created,
+        message.position.sequence,
+        message.created_at,
+    )
+
+
+def parent(text: str | None) -> Parent | None:
+    """Who started the instance, if another did."""
+    return None if text is None else Parent.parse(text)
+
+
 class JournalRow(msgspec.Struct, frozen=True):
     """An entry as the CHECKPOINT statement takes it."""
 
@@ -76,6 +125,7 @@ class JournalRow(msgspec.Struct, frozen=True):
     type: str
     state: str
     attempts: int
+    ordinal: int
     started_at: datetime
     finished_at: datetime | None
     due_at: datetime | None
@@ -92,6 +142,7 @@ def journal_parameters(entries: Sequence[Entry]) -> tuple[Any, ...]:
             type=entry.type,
             state=entry.state,
             attempts=entry.attempts,
+            ordinal=entry.ordinal,
             started_at=entry.started_at,
             finished_at=entry.finished_at,
             due_at=entry.due_at,
@@ -123,6 +174,10 @@ def json_text(encoded: bytes | None) -> str | None:
 def error_text(error: ErrorInfo | None) -> str | None:
     """An error as a json parameter."""
     return None if error is None else msgspec.json.encode(error).decode()
+
+
+def _position(stream: str | None, sequence: int | None) -> StreamPosition | None:
+    return None if stream is None or sequence is None else StreamPosition(stream, sequence)
 
 
 def _bytes(text: str | None) -> bytes | None:

@@ -3,11 +3,13 @@
 INSTANCE_COLUMNS = """
     i.kind, i.id, i.run, i.epoch, i.generation, i.version, i.status, i.input, i.output, i.error,
     i.actor, i.idempotency_key, i.body_hash, i.event_sequence, i.claims_without_progress,
-    i.wake_at, i.created_at, i.updated_at, i.started_at, i.finished_at
+    i.wake_at, i.created_at, i.updated_at, i.started_at, i.finished_at,
+    i.rollback, i.ending, i.control_stream, i.control_seq, i.parent
 """
 
 ENTRY_COLUMNS = """
-    path, name, occurrence, position, type, state, attempts, started_at, finished_at, due_at,
+    path, name, occurrence, position, type, state, attempts, ordinal, started_at, finished_at,
+    due_at, extract(epoch FROM clock_timestamp() - attempted_at)::float8 AS age_seconds,
     result, error
 """
 
@@ -16,27 +18,39 @@ ENTRY_COLUMNS = """
 # neither waits for an uncommitted row nor pays a round trip of its own (engine rules 4 and 5).
 _LOCK = "WITH lock AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS held)"
 
-# Ended and paused instances keep their row; a lease or a wake_at to come keeps others out.
-_CLAIMABLE = """
-    i.status NOT IN ('complete', 'errored', 'terminated')
-    AND (i.status <> 'paused' OR i.wake_at IS NOT NULL)
-    AND (i.wake_at IS NULL OR i.wake_at <= $4)
+_UNREAD = "SELECT FROM inbox AS b WHERE b.kind = i.kind AND b.id = i.id AND b.read_at IS NULL"
+
+# Ended and paused instances keep their row; a lease or a wake_at to come keeps others out. Only
+# the inbox opens these doors: a restart that of what has ended, a resume that of what poison
+# ended, any control that of what is paused, and whatever lies there that of what sleeps.
+_CLAIMABLE = f"""
+    (i.status NOT IN ('complete', 'errored', 'terminated')
+     OR EXISTS ({_UNREAD} AND b.category = 'control' AND (b.type = 'restart'
+         OR (b.type = 'resume' AND i.status = 'errored' AND i.error->>'name' = 'poisoned'))))
+    AND (i.status <> 'paused' OR i.wake_at IS NOT NULL
+         OR EXISTS ({_UNREAD} AND b.category = 'control'))
+    AND (i.wake_at IS NULL OR i.wake_at <= $4 OR EXISTS ({_UNREAD}))
     AND (i.lease_until IS NULL OR i.lease_until <= clock_timestamp())
 """
 
 _CLAIMED = f"""
-    RETURNING {INSTANCE_COLUMNS}, i.epoch = 1 AS created
+    RETURNING {INSTANCE_COLUMNS}, i.epoch = 1 AS created, EXISTS ({_UNREAD}) AS unread
+"""
+
+# A lease that ran out counts too: with NATS lost there is no redelivery to count (rule 23).
+_COUNTED = """
+    claims_without_progress = i.claims_without_progress
+        + CASE WHEN i.lease_until IS NOT NULL THEN 1 ELSE $5 END
 """
 
 CLAIM_START = f"""
     {_LOCK}
     INSERT INTO workflow_instances AS i
         (kind, id, status, input, actor, idempotency_key, body_hash,
-         claims_without_progress, created_at, updated_at, started_at)
-    SELECT $2, $3, 'running', $6, $7, $8, $9, $5, $10, $4, $4 FROM lock WHERE held
+         claims_without_progress, created_at, updated_at, started_at, parent)
+    SELECT $2, $3, 'running', $6, $7, $8, $9, $5, $10, $4, $4, $11 FROM lock WHERE held
     ON CONFLICT (kind, id) DO UPDATE SET
-        epoch = i.epoch + 1,
-        claims_without_progress = i.claims_without_progress + $5
+        epoch = i.epoch + 1, {_COUNTED}
     WHERE {_CLAIMABLE}
     {_CLAIMED}, i.lease_until IS NOT NULL AS taken_over
 """
@@ -44,15 +58,14 @@ CLAIM_START = f"""
 CLAIM_WAKE = f"""
     {_LOCK}
     UPDATE workflow_instances AS i SET
-        epoch = i.epoch + 1,
-        claims_without_progress = i.claims_without_progress + $5
+        epoch = i.epoch + 1, {_COUNTED}
     FROM lock
     WHERE lock.held AND i.kind = $2 AND i.id = $3 AND {_CLAIMABLE}
     {_CLAIMED}, i.lease_until IS NOT NULL AS taken_over
 """
 
 REFUSAL = """
-    SELECT status, wake_at > $3 AS early,
+    SELECT status, parent, wake_at > $3 AS early,
            greatest(0, extract(epoch FROM lease_until - clock_timestamp()))::float8 AS lease_left
     FROM workflow_instances WHERE kind = $1 AND id = $2
 """
@@ -61,6 +74,9 @@ LOCK = """
     SELECT pg_try_advisory_xact_lock($1) AS held,
            (SELECT epoch = $4 FROM workflow_instances WHERE kind = $2 AND id = $3) AS owned
 """
+
+# Branches of one run work side by side, and still keep every claim out.
+LOCK_SHARED = LOCK.replace("xact_lock(", "xact_lock_shared(")
 
 ALLOW_IDLE = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)"
 
@@ -86,26 +102,29 @@ CHECKPOINT = """
             wakes = 0,
             lease_until = clock_timestamp() + make_interval(secs => $11),
             claims_without_progress = CASE WHEN $12 THEN 0 ELSE claims_without_progress END,
-            output = $13, error = $14, finished_at = $15
+            output = $13, error = $14, finished_at = $15,
+            run = $3, started_at = $24, rollback = $25, ending = $26, control_stream = $27,
+            control_seq = $28
         WHERE kind = $1 AND id = $2 AND epoch = $4 AND version = $5
         RETURNING version, generation
     ), journaled AS (
         INSERT INTO workflow_journal AS j
-            (kind, id, run, path, name, occurrence, position, type, state, attempts,
-             started_at, finished_at, due_at, result, error)
-        SELECT $1, $2, $3, e.*
+            (kind, id, run, path, name, occurrence, position, type, state, attempts, ordinal,
+             started_at, finished_at, due_at, result, error, attempted_at)
+        SELECT $1, $2, $3, e.*, CASE WHEN e.state = 'calling' THEN clock_timestamp() END
         FROM fence, ROWS FROM (
             json_to_recordset($16::json) AS (
                 path text, name text, occurrence integer, position integer, type text,
-                state text, attempts integer, started_at timestamptz, finished_at timestamptz,
-                due_at timestamptz),
+                state text, attempts integer, ordinal integer, started_at timestamptz,
+                finished_at timestamptz, due_at timestamptz),
             unnest($17::json[], $18::json[])
         ) AS e
         ON CONFLICT (kind, id, run, path, name, occurrence) DO UPDATE SET
             state = excluded.state, attempts = excluded.attempts,
             finished_at = excluded.finished_at, due_at = excluded.due_at,
-            result = excluded.result, error = excluded.error
-        WHERE j.state IN ('retrying', 'sleeping')
+            result = excluded.result, error = excluded.error,
+            attempted_at = coalesce(excluded.attempted_at, j.attempted_at)
+        WHERE j.state IN ('retrying', 'calling', 'verifying', 'sleeping', 'waiting', 'started')
         RETURNING 1
     ), told AS (
         INSERT INTO outbox (message_id, source, subject, headers, body)
@@ -114,7 +133,76 @@ CHECKPOINT = """
             AS m(message_id, subject, headers, body)
         RETURNING 1
     )
-    SELECT version, generation, (SELECT count(*) FROM journaled) AS journaled FROM fence
+    SELECT version, generation, (SELECT count(*) FROM journaled) AS journaled,
+           (SELECT array_agg(seq) FROM inbox
+            WHERE kind = $1 AND id = $2 AND read_at IS NULL) AS unread
+    FROM fence
+"""
+
+# A path is "" or "3.1/0.2/…": its first number is the position on the main path.
+KEEP_BEFORE = """
+    INSERT INTO workflow_journal
+        (kind, id, run, path, name, occurrence, position, type, state, attempts, ordinal,
+         started_at, finished_at, due_at, result, error, attempted_at)
+    SELECT kind, id, run + 1, path, name, occurrence, position, type, state, attempts, ordinal,
+           started_at, finished_at, due_at, result, error, attempted_at
+    FROM workflow_journal
+    WHERE kind = $1 AND id = $2 AND run = $3 AND path <> 'undo' AND path NOT LIKE 'undo/%'
+        AND CASE WHEN path = '' THEN position ELSE split_part(path, '.', 1)::integer END < $4
+"""
+
+INBOX_COLUMNS = """
+    seq, message_id, category, type, payload, actor, stream, stream_seq, created_at
+"""
+
+_QUALIFIED = ", ".join(f"b.{column.strip()}" for column in INBOX_COLUMNS.split(","))
+
+READ_INBOX = "UPDATE inbox SET read_at = clock_timestamp() WHERE seq = ANY($1::bigint[])"
+
+UNREAD = f"""
+    SELECT {INBOX_COLUMNS} FROM inbox WHERE kind = $1 AND id = $2 AND read_at IS NULL
+    ORDER BY stream, stream_seq, seq
+"""
+
+KEEP_MESSAGE = """
+    INSERT INTO inbox (kind, id, message_id, category, type, payload, actor, stream, stream_seq,
+                       created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    ON CONFLICT (kind, id, message_id) DO NOTHING
+"""
+
+# As TAKE_DUE below, for messages whose reader was lost; those that nobody waits for come ever less.
+TAKE_UNREAD = """
+    UPDATE inbox SET
+        due_at = clock_timestamp() + make_interval(secs => least(3600, 4 * 2 ^ least(wakes, 10))),
+        wakes = wakes + 1
+    WHERE seq IN (
+        SELECT seq FROM inbox WHERE read_at IS NULL AND due_at <= clock_timestamp()
+        ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+    RETURNING kind, id
+"""
+
+# What its instance has ended without reading; a restart, or the resume of what poison ended, is
+# still to be obeyed.
+TAKE_STRAY = f"""
+    UPDATE inbox AS b SET read_at = clock_timestamp()
+    FROM workflow_instances AS i
+    WHERE b.kind = $1 AND b.id = $2 AND b.read_at IS NULL AND i.kind = b.kind AND i.id = b.id
+        AND i.status IN ('complete', 'errored', 'terminated')
+        AND NOT (b.category = 'control' AND (b.type = 'restart'
+            OR (b.type = 'resume' AND i.error->>'name' = 'poisoned')))
+    RETURNING b.kind, b.id, {_QUALIFIED}
+"""
+
+# What nobody came for.
+TAKE_UNCLAIMED = f"""
+    UPDATE inbox AS b SET read_at = clock_timestamp()
+    WHERE b.seq IN (
+        SELECT o.seq FROM inbox AS o
+        WHERE o.read_at IS NULL AND o.created_at < $1 AND NOT EXISTS (
+            SELECT FROM workflow_instances AS i WHERE i.kind = o.kind AND i.id = o.id)
+        ORDER BY o.created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING b.kind, b.id, {_QUALIFIED}
 """
 
 LOAD = f"SELECT {INSTANCE_COLUMNS} FROM workflow_instances AS i WHERE kind = $1 AND id = $2"

@@ -10,9 +10,18 @@ import asyncpg
 import msgspec
 
 from shared.postgres import rows, statements
+from shared.postgres.crons import CronStore
 from shared.postgres.transaction import PooledConnection, PostgresTransaction
 from shared.postgres.trouble import transient_trouble
-from shared.workflow.records import DeadLetter, Entry, Instance, InstanceKey, OutboxMessage
+from shared.workflow.inbox import stray_letter
+from shared.workflow.records import (
+    DeadLetter,
+    Entry,
+    InboxMessage,
+    Instance,
+    InstanceKey,
+    OutboxMessage,
+)
 
 ACQUIRE_SECONDS = 10.0
 
@@ -78,24 +87,53 @@ class PostgresStore:
     async def bury(self, letter: DeadLetter) -> None:
         """See ports.InstanceStore."""
         async with self._connection() as connection:
-            await connection.execute(
-                statements.BURY,
-                letter.origin,
-                letter.subject,
-                msgspec.json.encode(letter.headers).decode(),
-                letter.body,
-                letter.reason,
-                letter.detail,
-                letter.at,
-            )
+            await _bury(connection, letter)
+
+    async def unread(self, key: InstanceKey) -> list[InboxMessage]:
+        """See ports.InstanceStore."""
+        async with self._connection() as connection:
+            found = await connection.fetch(statements.UNREAD, key.kind, key.id)
+        return [rows.inbox_message(row) for row in found]
+
+    async def keep(self, key: InstanceKey, messages: Sequence[InboxMessage]) -> None:
+        """See ports.InstanceStore."""
+        async with self._connection() as connection, connection.transaction():
+            for message in messages:
+                await connection.execute(
+                    statements.KEEP_MESSAGE, *rows.inbox_parameters(key, message)
+                )
+
+    async def bury_stray(self, key: InstanceKey) -> None:
+        """See ports.InstanceStore."""
+        async with self._connection() as connection, connection.transaction():
+            found = await connection.fetch(statements.TAKE_STRAY, key.kind, key.id)
+            stray = [rows.inbox_message(row) for row in found]
+            for message in stray:
+                await _bury_stray(connection, key, message, "workflow_ended")
 
     # -- what the timekeeper and the relay do ---------------------------------------------------
 
     async def take_due(self, now: datetime, limit: int) -> list[InstanceKey]:
         """Instances that someone must look at, moved forward so that they are taken once."""
         async with self._connection() as connection:
-            found = await connection.fetch(statements.TAKE_DUE, now, limit)
-        return [InstanceKey(row["kind"], row["id"]) for row in found]
+            due = await connection.fetch(statements.TAKE_DUE, now, limit)
+            unread = await connection.fetch(statements.TAKE_UNREAD, limit)
+        # One wake an instance, however much lies there for it.
+        return list(dict.fromkeys(InstanceKey(row["kind"], row["id"]) for row in (*due, *unread)))
+
+    async def expire_unclaimed(self, before: datetime, limit: int) -> int:
+        """Buries messages that came before `before` for instances that never did (rule 12)."""
+        async with self._connection() as connection, connection.transaction():
+            found = await connection.fetch(statements.TAKE_UNCLAIMED, before, limit)
+            for row in found:
+                key = InstanceKey(row["kind"], row["id"])
+                await _bury_stray(connection, key, rows.inbox_message(row), "workflow_not_found")
+        return len(found)
+
+    async def earliest_cron_at(self) -> datetime | None:
+        """When the next cron starts something, in business time; None when none will."""
+        async with self._connection() as connection:
+            return await CronStore(connection).earliest_at()
 
     async def flush_sent(self) -> None:
         """Writes what mark_sent has gathered."""
@@ -143,3 +181,24 @@ class PostgresStore:
             self._upkeep.acquire(timeout=ACQUIRE_SECONDS) as connection,
         ):
             yield connection
+
+
+async def _bury_stray(
+    connection: PooledConnection, key: InstanceKey, message: InboxMessage, reason: str
+) -> None:
+    letter = stray_letter(key, message, reason)
+    if letter is not None:
+        await _bury(connection, letter)
+
+
+async def _bury(connection: PooledConnection, letter: DeadLetter) -> None:
+    await connection.execute(
+        statements.BURY,
+        letter.origin,
+        letter.subject,
+        msgspec.json.encode(letter.headers).decode(),
+        letter.body,
+        letter.reason,
+        letter.detail,
+        letter.at,
+    )

@@ -88,11 +88,15 @@ class PostgresTransaction:
                     start.idempotency_key,
                     start.body_hash,
                     start.created_at,
+                    None if start.parent is None else str(start.parent),
                 )
             if row is None:
                 return await self._refusal(request)
         return Claim(
-            instance=rows.instance(row), created=row["created"], taken_over=row["taken_over"]
+            instance=rows.instance(row),
+            created=row["created"],
+            taken_over=row["taken_over"],
+            unread=row["unread"],
         )
 
     async def journal(self, key: InstanceKey, run: int) -> list[Entry]:
@@ -101,25 +105,29 @@ class PostgresTransaction:
             found = await self._connection.fetch(statements.JOURNAL, key.kind, key.id, run)
         return [rows.entry(row) for row in found]
 
-    async def lock(self, instance: Instance) -> None:
+    async def lock(self, instance: Instance, *, shared: bool = False) -> None:
         """See ports.Transaction."""
-        held, owned = await self._try_lock(instance)
+        held, owned = await self._try_lock(instance, shared)
         for pause_seconds in LOCK_PAUSES_SECONDS:
             if held:
                 break
             await asyncio.sleep(pause_seconds)
-            held, owned = await self._try_lock(instance)
+            held, owned = await self._try_lock(instance, shared)
         if not held:
             raise Transient(f"{instance.key} is held by another transaction")
         if not owned:
             raise LostClaim
 
-    async def _try_lock(self, instance: Instance) -> tuple[bool, bool]:
+    async def _try_lock(self, instance: Instance, shared: bool) -> tuple[bool, bool]:
         """Whether the instance is held now, and whether its epoch is still ours."""
         key = instance.key
         async with transient_trouble("lock"):
             row: Any = await self._connection.fetchrow(
-                statements.LOCK, self._lock_id(key), key.kind, key.id, instance.epoch
+                statements.LOCK_SHARED if shared else statements.LOCK,
+                self._lock_id(key),
+                key.kind,
+                key.id,
+                instance.epoch,
             )
         return row["held"], row["owned"]
 
@@ -135,7 +143,9 @@ class PostgresTransaction:
     async def write(self, instance: Instance, checkpoint: Checkpoint) -> Committed:
         """See ports.Transaction."""
         key = instance.key
+        control = instance.control
         async with transient_trouble("write"), body_left_intact():
+            await self._write_beside(instance, checkpoint)
             row = await self._connection.fetchrow(
                 statements.CHECKPOINT,
                 key.kind,
@@ -156,10 +166,38 @@ class PostgresTransaction:
                 *rows.journal_parameters(checkpoint.entries),
                 str(key),
                 *rows.message_columns(checkpoint.messages),
+                instance.started_at,
+                instance.rollback,
+                None if instance.ending is None else instance.ending.value,
+                None if control is None else control.stream_created,
+                None if control is None else control.sequence,
             )
         if row is None or row["journaled"] != len(checkpoint.entries):
             raise LostClaim
-        return Committed(version=row["version"], generation=row["generation"])
+        return Committed(
+            version=row["version"],
+            generation=row["generation"],
+            unread=tuple(row["unread"] or ()),
+        )
+
+    async def _write_beside(self, instance: Instance, checkpoint: Checkpoint) -> None:
+        """What few checkpoints have; before the fence, which stays the last statement (rule 5)."""
+        key = instance.key
+        if checkpoint.taken:
+            await self._connection.execute(statements.READ_INBOX, checkpoint.taken)
+        if checkpoint.notice is not None and instance.parent is not None:
+            await self._connection.execute(
+                statements.KEEP_MESSAGE,
+                *rows.inbox_parameters(instance.parent.key, checkpoint.notice),
+            )
+        if checkpoint.keep_before is not None:
+            await self._connection.execute(
+                statements.KEEP_BEFORE,
+                key.kind,
+                key.id,
+                instance.run - 1,
+                checkpoint.keep_before,
+            )
 
     async def commit(self) -> None:
         """See ports.Transaction."""
@@ -190,14 +228,19 @@ class PostgresTransaction:
         if row is None:
             return Refusal(reason="absent" if request.start is None else "busy")
         status = row["status"]
+        parent = rows.parent(row["parent"])
         if status in {"complete", "errored", "terminated"}:
-            return Refusal(reason="ended")
+            return Refusal(reason="ended", parent=parent)
         if row["early"]:
-            return Refusal(reason="parked")
+            return Refusal(reason="parked", parent=parent)
         if status == "paused":
-            return Refusal(reason="paused")
+            return Refusal(reason="paused", parent=parent)
         if row["lease_left"]:
-            return Refusal(reason="leased", retry_seconds=row["lease_left"])
+            return Refusal(
+                reason="leased",
+                retry_seconds=row["lease_left"],
+                parent=parent,
+            )
         return Refusal(reason="busy")
 
     def _is_closed(self) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from shared.messages.clock import Instant
 
-S = TypeVar("S", bound=msgspec.Struct)
+S = TypeVar("S", bound="Settings")
 
 
 class ConfigurationError(Exception):
@@ -40,6 +40,9 @@ class Secret:
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What every process takes. A field's name in upper case is its variable; its description
     says what to set it to."""
+
+    NEEDS: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Pairs of fields the first of which is of no use without the second."""
 
     nats_url: Annotated[
         Secret, Meta(description="the address of NATS, such as nats://127.0.0.1:4222")
@@ -87,6 +90,11 @@ def load(settings_type: type[S], environment: Mapping[str, str]) -> S:
                 problems.append(f"{variable} is wrong ({error}): {_remedy(hints[field.name])}")
         elif field.required:
             problems.append(f"{variable} is not set: {_remedy(hints[field.name])}")
+    for name, other in settings_type.NEEDS:
+        if environment.get(name.upper()) and not environment.get(other.upper()):
+            problems.append(
+                f"{other.upper()} is not set, and {name.upper()} needs it: {_remedy(hints[other])}"
+            )
     if problems:
         raise ConfigurationError(tuple(problems))
     return settings_type(**values)
@@ -97,8 +105,8 @@ def _convert(text: str, hint: Any) -> Any:
 
 
 def _decode_secret(expected: type, value: Any) -> Secret:
-    if expected is Secret:
-        return Secret(value)
+    if issubclass(expected, Secret):
+        return expected(value)
     raise NotImplementedError(f"a setting cannot be a {expected.__name__}")
 
 

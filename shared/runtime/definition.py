@@ -8,15 +8,17 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.runtime.config import DatabaseSettings
+from shared.notify.plan import NoticePlan
 from shared.runtime.handling import AnyHandler
+from shared.runtime.notifying import NoticeSettings
+from shared.workflow.crons import Cron
 from shared.workflow.registry import Registration
 
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds above 0")]
 
 
-class ServiceSettings(DatabaseSettings, frozen=True, kw_only=True):
+class ServiceSettings(NoticeSettings, frozen=True, kw_only=True):
     """What a service with workflows takes from its environment."""
 
     workers: Count = 16
@@ -38,3 +40,7 @@ class ServiceDefinition:
     commands: Sequence[AnyHandler] = ()
     queries: Sequence[AnyHandler] = ()
     facts: Sequence[AnyHandler] = ()
+    crons: Sequence[Cron] = ()
+    crons_revision: int = 0
+    """1 with the first cron, and one more with every change to `crons`; the highest one counts."""
+    notices: NoticePlan = NoticePlan()  # noqa: RUF009 - frozen

@@ -13,4 +13,8 @@ DELIVERY_SECONDS = Histogram(
 REQUESTS = Counter(
     "service_requests", "Commands and queries by name and answer.", ["name", "answer"]
 )
+CRON_STARTS = Counter("cron_starts", "Runs that crons started at their nominal times.")
 OUTBOX_UNSENT = Gauge("outbox_unsent_messages", "Messages that wait for the relay.")
+NOTICE_LETTERS = Counter(
+    "notice_letters", "Attempts to send a notice by channel and outcome.", ["channel", "outcome"]
+)

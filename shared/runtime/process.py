@@ -13,6 +13,7 @@ import structlog
 
 from shared.jetstream.connection import Unreachable
 from shared.runtime.config import ConfigurationError, load
+from shared.runtime.crons import CronsChanged
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.logging import configure
 from shared.runtime.service import Service
@@ -34,7 +35,7 @@ def main(settings_type: type[S], define: Callable[[S], ServiceDefinition]) -> in
     configure(definition.name, settings.log_level)
     try:
         failure = asyncio.run(_run(definition, settings))
-    except (ConfigurationError, Transient, Unreachable, OSError) as error:
+    except (ConfigurationError, CronsChanged, Transient, Unreachable, OSError) as error:
         failure = str(error)
     if failure is not None:
         log.error("service_failed", service=definition.name, reason=failure)

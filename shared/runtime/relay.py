@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
 
@@ -15,6 +16,9 @@ from shared.workflow.ports import Clock, Publisher
 from shared.workflow.records import DeadLetter, OutboxMessage
 
 log = structlog.get_logger()
+
+UNCLAIMED = timedelta(days=1)
+"""How long a signal or control waits for an instance to come (engine rule 12); business time."""
 
 
 class Relay:
@@ -53,6 +57,7 @@ class Relay:
                     await self._store.forget(
                         sent_days=self._keep_days, results_days=self._keep_days, limit=1000
                     )
+                    await self._store.expire_unclaimed(self._clock.now() - UNCLAIMED, 1000)
             except Transient as error:
                 log.warning("relay_failed", reason=str(error))
             tick += 1

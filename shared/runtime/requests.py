@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from shared.messages import subjects
@@ -15,18 +13,19 @@ from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
 from shared.messages.decoding import decode
 from shared.messages.problems import Refused
 from shared.postgres import statements
-from shared.postgres.rows import message_columns
 from shared.postgres.store import PostgresStore
 from shared.postgres.transaction import PooledConnection, advisory_lock_id
-from shared.postgres.trouble import transient_trouble
 from shared.runtime.handling import AnyHandler, Work
+from shared.runtime.outbox import Outbox
 from shared.workflow.errors import Transient
 from shared.workflow.facts import envelope
-from shared.workflow.ports import Clock, Delivery, Publisher
+from shared.workflow.ports import Clock, Delivery
 from shared.workflow.records import DeadLetter, OutboxMessage
+from shared.workflow.starts import start_message
 
 log = structlog.get_logger()
 
+DOING = "request"
 FOREIGN_ACTOR = "nats"
 
 POISON_DELIVERIES = 10
@@ -40,17 +39,15 @@ class Dispatcher:
         self,
         service: str,
         *,
-        pool: asyncpg.Pool[asyncpg.Record],
+        outbox: Outbox,
         store: PostgresStore,
-        publisher: Publisher,
         clock: Clock,
         new_id: Callable[[], UUID],
         facts: Mapping[str, AnyHandler],
     ):
         self._service = service
-        self._pool = pool
+        self._outbox = outbox
         self._store = store
-        self._publisher = publisher
         self._clock = clock
         self._new_id = new_id
         self._facts = facts
@@ -63,7 +60,7 @@ class Dispatcher:
         request = self._decode(handler, body)
         key = headers.get(subjects.IDEMPOTENCY_KEY)
         source = f"{handler.name}/{key or self._new_id()}"
-        async with self._transaction() as connection:
+        async with self._outbox.transaction(DOING) as connection:
             if key is not None:
                 known = await self._known_reply(connection, handler.name, key, body)
                 if known is not None:
@@ -75,12 +72,13 @@ class Dispatcher:
                 key or source,
             )
             reply = encode(await handler.handle(work, request))
-            messages = await self._enqueue(work, source)
+            messages = self._messages(work)
+            await self._outbox.enqueue(connection, source, messages)
             if key is not None:
                 await connection.execute(
                     statements.KEEP_RESULT, handler.name, key, sha256(body).digest(), reply
                 )
-        await self._publish(messages)
+        await self._outbox.publish(messages)
         return reply
 
     async def take(self, delivery: Delivery) -> str:
@@ -118,11 +116,12 @@ class Dispatcher:
         fact = self._decode(handler, delivery.body)
         key = delivery.headers.get(subjects.MESSAGE_ID) or delivery.origin
         source = f"{handler.name}/{delivery.origin}"
-        async with self._transaction() as connection:
+        async with self._outbox.transaction(DOING) as connection:
             work = Work(connection, self._clock.now(), FOREIGN_ACTOR, key)
             await handler.handle(work, fact)
-            messages = await self._enqueue(work, source)
-        await self._publish(messages)
+            messages = self._messages(work)
+            await self._outbox.enqueue(connection, source, messages)
+        await self._outbox.publish(messages)
 
     def _decode(self, handler: AnyHandler, body: bytes) -> Message:
         if len(body) > MAX_CONTENT_BYTES:
@@ -150,7 +149,8 @@ class Dispatcher:
         reply: bytes = row["reply"]
         return reply
 
-    async def _enqueue(self, work: Work, source: str) -> list[OutboxMessage]:
+    def _messages(self, work: Work) -> list[OutboxMessage]:
+        """What the work publishes, ready for the outbox."""
         messages = [
             envelope(
                 event,
@@ -164,29 +164,15 @@ class Dispatcher:
             if trigger.id is None:
                 raise ValueError(f"{type(trigger).__name__}: a trigger in the outbox needs an id")
             messages.append(
-                OutboxMessage(
-                    id=subjects.status_key(trigger.kind, trigger.id),
-                    subject=subjects.start(trigger.kind),
-                    headers={
-                        subjects.WORKFLOW_ID: trigger.id,
-                        subjects.ACTOR: work.actor,
-                        subjects.CREATED_AT: work.now.isoformat(),
-                    },
-                    body=encode(trigger),
+                start_message(
+                    trigger.kind,
+                    trigger.id,
+                    encode(trigger),
+                    actor=work.actor,
+                    created_at=work.now,
                 )
             )
-        if messages:
-            await work.connection.execute(statements.ENQUEUE, source, *message_columns(messages))
-        return messages
-
-    async def _publish(self, messages: list[OutboxMessage]) -> None:
-        if not messages:
-            return
-        try:
-            await self._publisher.publish(messages)
-            await self._store.mark_sent([message.id for message in messages])
-        except Transient as error:
-            log.info("left_to_the_relay", messages=len(messages), reason=str(error))
+        return [*messages, *work.messages]
 
     async def _bury(self, delivery: Delivery, refused: Refused) -> None:
         log.warning("fact_refused", subject=delivery.subject, code=refused.code)
@@ -202,12 +188,3 @@ class Dispatcher:
                 at=self._clock.now(),
             )
         )
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncGenerator[PooledConnection]:
-        async with (
-            transient_trouble("request"),
-            self._pool.acquire(timeout=5) as connection,
-            connection.transaction(),
-        ):
-            yield connection

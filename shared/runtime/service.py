@@ -25,14 +25,22 @@ from shared.messages import subjects
 from shared.messages.problems import Refused
 from shared.messages.workflows import InstanceQuery, StatusDocument
 from shared.postgres.clock import ClockStore
+from shared.postgres.letters import LetterStore
 from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.runtime import health, metrics
 from shared.runtime.clocks import SystemClock
+from shared.runtime.courier import Courier
+from shared.runtime.crons import checked, declare
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.handling import AnyHandler, Handler, Work
+from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
+from shared.runtime.notifying import open_notifier
+from shared.runtime.outbox import Outbox
 from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
+from shared.runtime.scheduler import Scheduler
+from shared.runtime.schedules import ScheduleHandlers
 from shared.runtime.timekeeper import Timekeeper
 from shared.runtime.virtual.member import service_member
 from shared.workflow.errors import Transient
@@ -61,6 +69,7 @@ class Service:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._registry = Registry(definition.workflows)
+        self._crons = checked(definition.crons, definition.crons_revision, self._registry)
         self._stopping = asyncio.Event()
         self._started = False
         self._failure: str | None = None
@@ -109,14 +118,18 @@ class Service:
     async def _assemble(self, stack: AsyncExitStack, client: Client, js: JetStreamContext) -> None:
         """Makes and starts every part; the stack ends them in the reverse order."""
         settings, definition, name = self._settings, self._definition, self.name
-        steps = await self._pool(
-            stack, "steps", settings.workers + settings.wake_workers + CONTROL_WORKERS
-        )
+        engine = EngineSettings(lease_seconds=settings.lease_seconds)
+        # Workers ≤ step connections, and room for the branches of runs (rules 4 and 10).
+        workers = settings.workers + settings.wake_workers + CONTROL_WORKERS
+        steps = await self._pool(stack, "steps", workers + engine.branch_connections)
         upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS)
         serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
-        member = await service_member(client, name, settings, ClockStore(upkeep), self._clock)
+        clock_store = ClockStore(upkeep)
+        member = await service_member(client, name, settings, clock_store, self._clock)
         if member is not None:
             self._clock = member.clock
+        # Who wakes what is due waits until all processes have its instant.
+        due_clock = member.agreed if member else self._clock
         store = PostgresStore(name, steps, upkeep)
         stack.push_async_callback(self._flush, store)
         publisher = JetStreamPublisher(client)
@@ -128,13 +141,12 @@ class Service:
             statuses=JetStreamStatusBucket(client),
             clock=self._clock,
             monotonic=monotonic,
-            settings=EngineSettings(lease_seconds=settings.lease_seconds),
+            settings=engine,
         )
         dispatcher = Dispatcher(
             name,
-            pool=serving,
+            outbox=Outbox(serving, store, publisher),
             store=store,
-            publisher=publisher,
             clock=self._clock,
             new_id=uuid4,
             facts={handler.name: handler for handler in definition.facts},
@@ -142,19 +154,38 @@ class Service:
         timekeeper = Timekeeper(
             store,
             publisher,
-            member.agreed if member else self._clock,
+            due_clock,
             interval_seconds=settings.timekeeper_seconds,
             reachable=lambda: client.is_connected,
         )
+        outbox = Outbox(upkeep, store, publisher)
+        await declare(outbox, self._crons, definition.crons_revision, self._clock.now())
+        scheduler = Scheduler(outbox, due_clock, interval_seconds=settings.timekeeper_seconds)
+        schedules = ScheduleHandlers(name)
         if member is not None:
-            await member.join(before_report=(store.flush_sent, timekeeper.tick))
+            await member.join(
+                before_report=(
+                    store.flush_sent,
+                    clock_store.hurry_unread,
+                    timekeeper.tick,
+                    scheduler.tick,
+                ),
+                also_due=(scheduler.earliest_at,),
+            )
         self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
+        self._spawn(stack, "scheduler", scheduler.run())
+        notifier = await stack.enter_async_context(
+            open_notifier(name, definition.notices, settings, upkeep)
+        )
+        self._spawn(stack, "courier", Courier(LetterStore(upkeep), notifier).run())
+        commands = (*definition.commands, *schedules.commands(), ACKNOWLEDGE_NOTICE)
+        queries = (*definition.queries, *schedules.queries(), _instance_query(store), NOTICES)
         answers = {
             subject(name, handler.name): _answered(handler, dispatcher)
             for subject, handlers in (
-                (subjects.command, definition.commands),
-                (subjects.query, (*definition.queries, _instance_query(store))),
+                (subjects.command, commands),
+                (subjects.query, queries),
             )
             for handler in handlers
         }

@@ -7,12 +7,9 @@ from collections.abc import Callable
 
 import structlog
 
-from shared.messages import subjects
-from shared.messages.base import encode
-from shared.messages.workflows import Wake
+from shared.workflow.after_commit import wake
 from shared.workflow.errors import Transient
 from shared.workflow.ports import Clock, DueInstances, Publisher
-from shared.workflow.records import OutboxMessage
 
 log = structlog.get_logger()
 
@@ -55,15 +52,5 @@ class Timekeeper:
             return 0
         due = await self._store.take_due(self._clock.now(), self._batch)
         if due:
-            await self._publisher.publish(
-                [
-                    OutboxMessage(
-                        # No deduplication: a swallowed wake is worth less than one too many.
-                        id="",
-                        subject=subjects.wake(key.kind),
-                        body=encode(Wake(id=key.id)),
-                    )
-                    for key in due
-                ]
-            )
+            await self._publisher.publish([wake(key) for key in due])
         return len(due)

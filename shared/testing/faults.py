@@ -12,7 +12,15 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from shared.testing.rig import DueStore
-from shared.workflow.ports import Connection, Delivery, Publisher, StatusBucket, Transaction
+from shared.workflow.ports import (
+    Connection,
+    Delivery,
+    Order,
+    Predecessor,
+    Publisher,
+    StatusBucket,
+    Transaction,
+)
 from shared.workflow.records import (
     Checkpoint,
     Claim,
@@ -20,10 +28,12 @@ from shared.workflow.records import (
     Committed,
     DeadLetter,
     Entry,
+    InboxMessage,
     Instance,
     InstanceKey,
     OutboxMessage,
     Refusal,
+    StreamPosition,
 )
 
 
@@ -85,9 +95,9 @@ class FaultyTransaction:
         """Passes on."""
         return await self._inner.journal(key, run)
 
-    async def lock(self, instance: Instance) -> None:
+    async def lock(self, instance: Instance, *, shared: bool = False) -> None:
         """Passes on."""
-        await self._inner.lock(instance)
+        await self._inner.lock(instance, shared=shared)
 
     def is_transient(self, error: Exception) -> bool:
         """Passes on."""
@@ -143,6 +153,20 @@ class FaultyStore:
         async with self._faults.around("bury"):
             await self._inner.bury(letter)
 
+    async def keep(self, key: InstanceKey, messages: Sequence[InboxMessage]) -> None:
+        """Two points."""
+        async with self._faults.around("keep"):
+            await self._inner.keep(key, messages)
+
+    async def unread(self, key: InstanceKey) -> list[InboxMessage]:
+        """Passes on."""
+        return await self._inner.unread(key)
+
+    async def bury_stray(self, key: InstanceKey) -> None:
+        """Two points."""
+        async with self._faults.around("bury_stray"):
+            await self._inner.bury_stray(key)
+
     async def take_due(self, now: datetime, limit: int) -> list[InstanceKey]:
         """Two points."""
         async with self._faults.around("take_due"):
@@ -171,7 +195,7 @@ class FaultyStatusBucket:
         self._faults = faults
 
     async def put(
-        self, key: InstanceKey, document: bytes, order: tuple[int, int], revision: int | None
+        self, key: InstanceKey, document: bytes, order: Order, revision: int | None
     ) -> int | None:
         """Two points."""
         async with self._faults.around("put"):
@@ -209,6 +233,15 @@ class FaultyDelivery:
     def origin(self) -> str:
         """The inner one's."""
         return self._inner.origin
+
+    @property
+    def position(self) -> StreamPosition:
+        """The inner one's."""
+        return self._inner.position
+
+    async def before(self) -> Sequence[Predecessor]:
+        """Passes on."""
+        return await self._inner.before()
 
     async def ack(self) -> None:
         """Two points."""

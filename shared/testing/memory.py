@@ -6,12 +6,17 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Any
 
 import msgspec
 
 from shared.messages.workflows import Status
+from shared.testing.memory_inbox import MemoryInbox
+from shared.workflow.branch import UNDO
+from shared.workflow.controls import POISONED
 from shared.workflow.errors import LostClaim, Transient
+from shared.workflow.inbox import stray_letter
 from shared.workflow.ports import Connection
 from shared.workflow.records import (
     Checkpoint,
@@ -21,6 +26,7 @@ from shared.workflow.records import (
     DeadLetter,
     Entry,
     EntryKey,
+    InboxMessage,
     Instance,
     InstanceKey,
     OutboxMessage,
@@ -77,7 +83,9 @@ class MemoryStore:
         self.sent: set[str] = set()
         self.dead_letters: dict[str, DeadLetter] = {}
         self.effects: list[Statement] = []
-        self.held: set[InstanceKey] = set()
+        self.inbox = MemoryInbox(monotonic)
+        self.held: dict[InstanceKey, int] = {}
+        """Shared holders by instance; -1 where one alone holds it."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[MemoryTransaction]:
@@ -119,6 +127,36 @@ class MemoryStore:
         """See ports.InstanceStore."""
         self.dead_letters.setdefault(letter.origin, letter)
 
+    async def keep(self, key: InstanceKey, messages: Sequence[InboxMessage]) -> None:
+        """See ports.InstanceStore."""
+        self.inbox.keep(key, messages)
+
+    async def unread(self, key: InstanceKey) -> list[InboxMessage]:
+        """See ports.InstanceStore."""
+        return self.inbox.unread(key)
+
+    async def bury_stray(self, key: InstanceKey) -> None:
+        """See ports.InstanceStore."""
+        row = self.rows.get(key)
+        if row is None or not row.instance.status.ended:
+            return
+        stray = [each for each in self.inbox.unread(key) if not _still_obeyed(each, row.instance)]
+        self._bury(key, stray, "workflow_ended")
+
+    async def expire_unclaimed(self, before: datetime, limit: int) -> int:
+        """See PostgresStore."""
+        found = [row for row in self.inbox.unclaimed(before, limit) if row.key not in self.rows]
+        for row in found:
+            self._bury(row.key, [row.message], "workflow_not_found")
+        return len(found)
+
+    def _bury(self, key: InstanceKey, messages: Sequence[InboxMessage], reason: str) -> None:
+        for message in messages:
+            letter = stray_letter(key, message, reason)
+            if letter is not None:
+                self.dead_letters.setdefault(letter.origin, letter)
+        self.inbox.read([message.seq for message in messages])
+
     async def take_due(self, now: datetime, limit: int) -> list[InstanceKey]:
         """Instances that someone must look at, moved forward so that they are taken once."""
         machine_now = self.monotonic()
@@ -128,7 +166,7 @@ class MemoryStore:
             row.due_at = None
             row.machine_due_at = machine_now + min(60, 4 * 2 ** min(row.wakes, 4))
             row.wakes += 1
-        return due
+        return list(dict.fromkeys([*due, *self.inbox.take_due(limit)]))
 
 
 class MemoryTransaction:
@@ -141,6 +179,9 @@ class MemoryTransaction:
         self._entries: list[tuple[InstanceKey, int, Entry]] = []
         self._messages: list[tuple[InstanceKey, OutboxMessage]] = []
         self._held: InstanceKey | None = None
+        self._fresh = False
+        """The row is to be read again before it is written: a branch may have written it."""
+        self._after: list[Callable[[], None]] = []
 
     @property
     def connection(self) -> Connection:
@@ -157,30 +198,39 @@ class MemoryTransaction:
             if request.start is None:
                 return Refusal(reason="absent")
             self._row = _new_row(request)
-            return Claim(instance=_copy(self._row.instance), created=True, taken_over=False)
-        machine_now = self._store.monotonic()
-        if not _claimable(row, request.now, machine_now):
+            return Claim(
+                instance=_copy(self._row.instance),
+                created=True,
+                taken_over=False,
+                unread=self._store.inbox.holds(key),
+            )
+        if not _claimable(row, request.now, self._store):
             return self._refusal(row, request)
         instance = _copy(row.instance)
         instance.epoch += 1
-        instance.claims_without_progress += int(request.redelivered)
+        taken_over = row.lease_until is not None
+        instance.claims_without_progress += int(request.redelivered or taken_over)
         self._row = Row(instance, row.lease_until, row.due_at, row.machine_due_at, row.wakes)
         return Claim(
-            instance=_copy(instance), created=False, taken_over=row.lease_until is not None
+            instance=_copy(instance),
+            created=False,
+            taken_over=taken_over,
+            unread=self._store.inbox.holds(key),
         )
 
     async def journal(self, key: InstanceKey, run: int) -> list[Entry]:
         """See ports.Transaction."""
         return self._store.entries(key, run)
 
-    async def lock(self, instance: Instance) -> None:
+    async def lock(self, instance: Instance, *, shared: bool = False) -> None:
         """See ports.Transaction."""
-        if not self._hold(instance.key):
+        if not self._hold(instance.key, shared=shared):
             raise Transient(f"{instance.key} is held by another transaction")
         row = self._store.rows.get(instance.key)
         if row is None or row.instance.epoch != instance.epoch:
             raise LostClaim
-        self._row = Row(_copy(row.instance), row.lease_until, row.due_at, row.machine_due_at)
+        self._row = row
+        self._fresh = True
 
     def is_transient(self, error: Exception) -> bool:
         """See ports.Transaction."""
@@ -194,6 +244,12 @@ class MemoryTransaction:
         row = self._row
         if row is None:
             raise LostClaim
+        if self._fresh:
+            current = self._store.rows[instance.key]
+            row = self._row = Row(
+                _copy(current.instance), current.lease_until, current.due_at, current.machine_due_at
+            )
+            self._fresh = False
         stored = row.instance
         if (stored.epoch, stored.version) != (instance.epoch, instance.version):
             raise LostClaim
@@ -203,7 +259,13 @@ class MemoryTransaction:
                 raise LostClaim
             self._entries.append((instance.key, instance.run, entry))
         self._messages.extend((instance.key, message) for message in checkpoint.messages)
+        self._write_beside(instance, checkpoint)
         stored.version += 1
+        stored.run = instance.run
+        stored.started_at = instance.started_at
+        stored.rollback = instance.rollback
+        stored.ending = instance.ending
+        stored.control = instance.control
         stored.status = checkpoint.status
         stored.updated_at = checkpoint.now
         stored.event_sequence = checkpoint.event_sequence
@@ -219,7 +281,27 @@ class MemoryTransaction:
         row.lease_until = None if lease_seconds is None else machine_now + lease_seconds
         row.machine_due_at = None if lease_seconds is None else machine_now + lease_seconds + 1
         row.due_at = checkpoint.due_at if lease_seconds is None else None
-        return Committed(version=stored.version, generation=stored.generation)
+        return Committed(
+            version=stored.version,
+            generation=stored.generation,
+            unread=tuple(
+                message.seq
+                for message in self._store.inbox.unread(instance.key)
+                if message.seq not in checkpoint.taken
+            ),
+        )
+
+    def _write_beside(self, instance: Instance, checkpoint: Checkpoint) -> None:
+        inbox, taken, notice = self._store.inbox, checkpoint.taken, checkpoint.notice
+        if taken:
+            self._after.append(lambda: inbox.read(taken))
+        if notice is not None and instance.parent is not None:
+            parent = instance.parent.key
+            self._after.append(lambda: inbox.keep(parent, [notice]))
+        if checkpoint.keep_before is not None:
+            for entry in self._store.entries(instance.key, instance.run - 1):
+                if _root_position(entry) < checkpoint.keep_before:
+                    self._entries.append((instance.key, instance.run, entry))
 
     async def commit(self) -> None:
         """See ports.Transaction."""
@@ -229,78 +311,41 @@ class MemoryTransaction:
             self._store.journals.setdefault((key, run), {})[entry.key] = entry
         for key, message in self._messages:
             self._store.outbox[message.id] = (key, message)
+        for effect in self._after:
+            effect()
         self._store.effects.extend(self._connection.statements)
         self._connection.statements.clear()
         self.end()
 
     def end(self) -> None:
         """Lets the instance go."""
-        if self._held is not None:
-            self._store.held.discard(self._held)
-            self._held = None
+        held, self._held = self._held, None
+        if held is not None:
+            left = abs(self._store.held.pop(held)) - 1
+            if left:
+                self._store.held[held] = left
 
-    def _hold(self, key: InstanceKey) -> bool:
-        if key in self._store.held:
+    def _hold(self, key: InstanceKey, *, shared: bool = False) -> bool:
+        holders = self._store.held.get(key, 0)
+        if holders < 0 or (holders > 0 and not shared):
             return False
-        self._store.held.add(key)
+        self._store.held[key] = holders + 1 if shared else -1
         self._held = key
         return True
 
     def _refusal(self, row: Row, request: ClaimRequest) -> Refusal:
         instance = row.instance
+        parent = instance.parent
         if instance.status.ended:
-            return Refusal(reason="ended")
+            return Refusal(reason="ended", parent=parent)
         if instance.wake_at is not None and instance.wake_at > request.now:
-            return Refusal(reason="parked")
+            return Refusal(reason="parked", parent=parent)
         if instance.status is Status.PAUSED and instance.wake_at is None:
-            return Refusal(reason="paused")
+            return Refusal(reason="paused", parent=parent)
         left = (row.lease_until or 0) - self._store.monotonic()
         if left > 0:
-            return Refusal(reason="leased", retry_seconds=left)
+            return Refusal(reason="leased", retry_seconds=left, parent=parent)
         return Refusal(reason="busy")
-
-
-@dataclass
-class MemoryPublisher:
-    """See ports.Publisher. `stored` is what consumers would see, repeats of an id dropped."""
-
-    stored: dict[str, OutboxMessage] = field(default_factory=dict[str, OutboxMessage])
-
-    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
-        """See ports.Publisher."""
-        for message in messages:
-            self.stored.setdefault(message.id or f"unnamed-{len(self.stored)}", message)
-
-
-@dataclass
-class MemoryDelivery:
-    """See ports.Delivery. `settled` says how, once it is."""
-
-    subject: str
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict[str, str])
-    attempt: int = 1
-    origin: str = "MEMORY/0/1"
-    settled: str | None = None
-    delay_seconds: float | None = None
-
-    async def ack(self) -> None:
-        """See ports.Delivery."""
-        self._settle("ack")
-
-    async def nak(self, delay_seconds: float) -> None:
-        """See ports.Delivery."""
-        self.delay_seconds = delay_seconds
-        self._settle("nak")
-
-    async def term(self, reason: str) -> None:
-        """See ports.Delivery."""
-        self._settle(f"term {reason}")
-
-    def _settle(self, word: str) -> None:
-        if self.settled is not None:
-            raise AssertionError(f"settled twice: {self.settled}, then {word}")
-        self.settled = word
 
 
 def _copy(instance: Instance) -> Instance:
@@ -328,6 +373,7 @@ def _new_row(request: ClaimRequest) -> Row:
             created_at=start.created_at,
             updated_at=request.now,
             started_at=request.now,
+            parent=start.parent,
         )
     )
 
@@ -336,15 +382,37 @@ def _absent(request: ClaimRequest) -> Refusal:
     return Refusal(reason="absent" if request.start is None else "busy")
 
 
-def _claimable(row: Row, now: datetime, machine_now: float) -> bool:
-    instance = row.instance
-    if instance.status.ended:
+def _claimable(row: Row, now: datetime, store: MemoryStore) -> bool:
+    instance, inbox = row.instance, store.inbox
+    key = instance.key
+    if instance.status.ended and not any(
+        _still_obeyed(message, instance) for message in inbox.unread(key)
+    ):
         return False
-    if instance.status is Status.PAUSED and instance.wake_at is None:
+    if (
+        instance.status is Status.PAUSED
+        and instance.wake_at is None
+        and not inbox.holds(key, "control")
+    ):
         return False
-    if instance.wake_at is not None and instance.wake_at > now:
+    if instance.wake_at is not None and instance.wake_at > now and not inbox.holds(key):
         return False
-    return row.lease_until is None or row.lease_until <= machine_now
+    return row.lease_until is None or row.lease_until <= store.monotonic()
+
+
+def _still_obeyed(message: InboxMessage, ended: Instance) -> bool:
+    """A restart, or the resume of what poison ended."""
+    if message.category != "control":
+        return False
+    poisoned = ended.error is not None and ended.error.name == POISONED
+    return message.type == "restart" or (message.type == "resume" and poisoned)
+
+
+def _root_position(entry: Entry) -> float:
+    """Place on the main path; compensations have none."""
+    if entry.path == "":
+        return entry.position
+    return inf if entry.path.startswith(UNDO) else int(entry.path.partition(".")[0])
 
 
 def _is_due(row: Row, now: datetime, machine_now: float) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 from shared.jetstream.status import Stored
 from shared.messages.base import encode
 from shared.messages.workflows import StatusDocument
+from shared.workflow.ports import Order
 from shared.workflow.records import InstanceKey
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,7 +27,7 @@ class MemoryStatusBucket:
         self,
         key: InstanceKey,
         document: bytes,
-        order: tuple[int, int],
+        order: Order,
         revision: int | None,  # noqa: ARG002 - there is no read to spare
     ) -> int | None:
         """See ports.StatusBucket."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -12,14 +12,29 @@ import msgspec
 
 from shared.messages import subjects
 from shared.messages.base import encode
-from shared.messages.workflows import StatusDocument, Trigger, Wake
+from shared.messages.workflows import (
+    Action,
+    ControlCommand,
+    Signal,
+    SignalCommand,
+    StatusDocument,
+    Trigger,
+    Wake,
+)
 from shared.testing.clocks import ManualClock
-from shared.testing.memory import MemoryDelivery, MemoryPublisher, MemoryStore
+from shared.testing.memory import MemoryStore
+from shared.testing.memory_delivery import MemoryDelivery, MemoryPublisher
 from shared.testing.memory_status import MemoryStatusBucket
 from shared.workflow.executor import Executor
 from shared.workflow.ports import DueInstances, InstanceStore, Publisher, StatusBucket, Transaction
 from shared.workflow.projection import project
-from shared.workflow.records import Claim, ClaimRequest, InstanceKey, Refusal
+from shared.workflow.records import (
+    Claim,
+    ClaimRequest,
+    InstanceKey,
+    OutboxMessage,
+    Refusal,
+)
 from shared.workflow.registry import Registration, Registry
 from shared.workflow.settings import EngineSettings
 
@@ -30,6 +45,19 @@ class DueStore(InstanceStore, DueInstances, Protocol):
     async def flush_sent(self) -> None:
         """See PostgresStore."""
         ...
+
+
+@dataclass
+class Overheard:
+    """A publisher that keeps commands for the rig to deliver, and passes the rest on."""
+
+    inner: Publisher
+    commands: list[OutboxMessage]
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
+        """See ports.Publisher."""
+        self.commands += [each for each in messages if each.subject.startswith("workflows.")]
+        await self.inner.publish([each for each in messages if each not in self.commands])
 
 
 @dataclass
@@ -49,12 +77,14 @@ class Rig:
 
     def __post_init__(self) -> None:
         registrations = tuple(self.registrations)
+        self.commands: list[OutboxMessage] = []
+        self._sequence = 0
         self.service = registrations[0].trigger.service
         self.executor = Executor(
             service=self.service,
             registry=Registry(registrations),
             store=self.store,
-            publisher=self.publisher,
+            publisher=Overheard(self.publisher, self.commands),
             statuses=self.statuses,
             clock=self.clock,
             monotonic=monotonic,
@@ -81,6 +111,45 @@ class Rig:
         return await self.executor.deliver(
             MemoryDelivery(subjects.wake(kind), body, attempt=attempt)
         )
+
+    async def signal(self, kind: str, workflow_id: str, signal: Signal) -> str:
+        """Delivers a signal; returns the outcome."""
+        body = encode(SignalCommand(type=signal.type, payload=msgspec.Raw(encode(signal))))
+        return await self._message(subjects.signal(kind, workflow_id), body)
+
+    async def control(
+        self,
+        kind: str,
+        workflow_id: str,
+        action: Action,
+        *,
+        rollback: bool = False,
+        from_step: str | None = None,
+    ) -> str:
+        """Delivers a control; returns the outcome."""
+        command = ControlCommand(
+            id=workflow_id, action=action, rollback=rollback, from_step=from_step
+        )
+        return await self._message(subjects.control(kind), encode(command))
+
+    async def _message(self, subject: str, body: bytes) -> str:
+        self._sequence += 1
+        return await self.executor.deliver(
+            MemoryDelivery(subject, body, origin=f"RIG/0/{self._sequence}")
+        )
+
+    async def relay(self) -> list[str]:
+        """Delivers the commands that instances have published and nobody has taken: starts of
+        children, controls, wakes; returns the outcomes."""
+        outcomes: list[str] = []
+        while self.commands:
+            message = self.commands.pop(0)
+            outcomes.append(
+                await self.executor.deliver(
+                    MemoryDelivery(message.subject, message.body, dict(message.headers))
+                )
+            )
+        return outcomes
 
     async def claim(self, transaction: Transaction, kind: str, workflow_id: str) -> Claim | Refusal:
         """Takes an instance as a redelivered wake does, without running it."""

@@ -9,11 +9,17 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from shared.messages.workflows import ErrorInfo
-from shared.workflow.errors import JournalMismatch, WorkflowMisuse
+from shared.workflow.errors import DeadContext, Interruption, JournalMismatch, WorkflowMisuse
 from shared.workflow.records import Entry, EntryKey, Instance
+from shared.workflow.segment import Segment
+
+I = TypeVar("I", bound=Interruption)  # noqa: E741 - an interruption
+
+UNDO = "undo"
+"""The path of compensations."""
 
 
 class Slot(NamedTuple):
@@ -22,6 +28,7 @@ class Slot(NamedTuple):
     key: EntryKey
     position: int
     operation: str
+    ordinal: int
     recorded: Entry | None
 
     @property
@@ -49,6 +56,7 @@ class Slot(NamedTuple):
             type=self.operation,
             state=state,
             attempts=attempts,
+            ordinal=self.ordinal,
             started_at=started_at,
             finished_at=finished_at,
             due_at=due_at,
@@ -60,9 +68,21 @@ class Slot(NamedTuple):
 class Branch:
     """Positions, instant and random stream of one path; the same on every replay (rule 21)."""
 
-    def __init__(self, instance: Instance, path: str, entries: Iterable[Entry]):
+    def __init__(
+        self,
+        instance: Instance,
+        path: str,
+        entries: Iterable[Entry],
+        segment: Segment,
+        parent: Branch | None = None,
+    ):
         self.path = path
-        self.now: datetime = instance.started_at
+        self.now: datetime = parent.now if parent else instance.started_at
+        self.segment = segment
+        self.stopped = False
+        """It must begin nothing more (rule 10)."""
+        self.task: asyncio.Task[Any] | None = None
+        """Who is inside an operation now."""
         self._seed = f"{instance.key}/{instance.run}/{path}"
         self._recorded = sorted(
             (entry for entry in entries if entry.path == path), key=lambda entry: entry.position
@@ -70,27 +90,49 @@ class Branch:
         self._position = 0
         self._occurrences: Counter[str] = Counter()
         self._entered: str | None = None
-        self.task: asyncio.Task[Any] | None = None
-        """Who is inside an operation now."""
+        self._patches: dict[str, bool] = {}
+        self._parent = parent
+        self._abandoned = False
+        self._interruption: Interruption | None = None
 
     @cached_property
     def random(self) -> Random:
         """The path's own stream; made when it is asked for, since most runs never do."""
         return Random(self._seed)
 
-    def take(self, name: str, operation: str) -> Slot:
-        """The next place on the path. Raises JournalMismatch when another operation stands there.
+    def take(self, name: str, operation: str, ordinal: int) -> Slot:
+        """The next place on the path; `ordinal` is for an operation that begins.
 
-        Names are compared, arguments never are (rule 22).
+        Raises JournalMismatch when another operation stands there: names are compared, arguments
+        never are (rule 22).
         """
-        position = self._position
-        recorded = self._recorded[position] if position < len(self._recorded) else None
-        occurrence = self._occurrences[name]
+        recorded = self._next
         if recorded is not None and (recorded.name, recorded.type) != (name, operation):
             raise JournalMismatch(f"{recorded.type} {recorded.name!r}", f"{operation} {name!r}")
+        slot = Slot(
+            EntryKey(self.path, name, self._occurrences[name]),
+            self._position,
+            operation,
+            recorded.ordinal if recorded else ordinal,
+            recorded,
+        )
         self._position += 1
         self._occurrences[name] += 1
-        return Slot(EntryKey(self.path, name, occurrence), position, operation, recorded)
+        return slot
+
+    def is_patched(self, name: str) -> bool | None:
+        """Whether a patch applies to this run: decided once, by what the journal has where the code
+        asks first. None where it has nothing yet: then it applies, and is to be journaled."""
+        if name not in self._patches:
+            recorded = self._next
+            if recorded is None:
+                self._patches[name] = True
+                return None
+            applies = (recorded.type, recorded.name) == ("patch", name)
+            if applies:
+                self.take(name, "patch", 0)
+            self._patches[name] = applies
+        return self._patches[name]
 
     def advance(self, entry: Entry) -> None:
         """Takes the instant of a finished operation as the path's."""
@@ -102,8 +144,8 @@ class Branch:
         when it did so during an operation."""
         if self._entered is not None:
             raise WorkflowMisuse(f"run() returned while {self._entered!r} was running: await it")
-        if self._position < len(self._recorded):
-            left = self._recorded[self._position]
+        left = self._next
+        if left is not None:
             raise JournalMismatch(f"{left.type} {left.name!r}", "the end of run()")
 
     @contextmanager
@@ -119,3 +161,34 @@ class Branch:
             yield
         finally:
             self._entered = self.task = None
+
+    def interrupted(self, interruption: I) -> I:
+        """Ends this path alone; the caller raises what is returned."""
+        self._interruption = interruption
+        return interruption
+
+    def check_alive(self) -> None:
+        """Raises DeadContext once the path has been interrupted (rule 20)."""
+        if self._interruption is not None:
+            raise DeadContext
+
+    def raise_if_interrupted(self) -> None:
+        """Keeps code that caught an interruption from going on (rule 20)."""
+        if self._interruption is not None:
+            raise self._interruption
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether its code has ended, so that what it left behind is of no consequence."""
+        return self._abandoned or (self._parent is not None and self._parent.abandoned)
+
+    def abandon(self) -> None:
+        """Says that its code has ended."""
+        self._abandoned = True
+
+    @property
+    def _next(self) -> Entry | None:
+        """What an earlier run recorded at the next place."""
+        if self._position < len(self._recorded):
+            return self._recorded[self._position]
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.workflow.records import EntryKey
 
@@ -16,14 +16,30 @@ class NonRetryableError(Exception):
         self.code = code
 
 
+class NotSent(Exception):
+    """Raised by a call that certainly had no effect: the next attempt needs no look-up first."""
+
+
 class StepFailed(Exception):
-    """A step failed for good. `run` may catch it and go on, or let it end the instance."""
+    """A step or call failed for good. `run` may catch it and go on, or let it end the instance."""
 
     def __init__(self, step: str, name: str, message: str):
         super().__init__(f"{step}: {message}")
         self.step = step
         self.name = name
         self.message = message
+
+
+class OutcomeUnknown(StepFailed):
+    """Nobody can tell whether a call took effect: its `verify` said so (engine rule 18)."""
+
+
+class SignalTimeout(StepFailed):
+    """No signal came in time."""
+
+
+class ChildFailed(StepFailed):
+    """A child ended errored or terminated, or could not begin."""
 
 
 class Undecodable(Exception):
@@ -35,6 +51,7 @@ class Failure:
     """A step's failed attempt, before it is known whether another follows."""
 
     key: EntryKey
+    attempt: int
     started_at: datetime
     error: Exception
 
@@ -45,6 +62,10 @@ class StepTimeout(Exception):
 
 class StepCancelled(Exception):
     """What a step's body awaited was cancelled, though not by the engine."""
+
+
+class CallInterrupted(Exception):
+    """An attempt of a call was begun, and nobody knows how it ended."""
 
 
 class WorkflowMisuse(Exception):
@@ -68,16 +89,53 @@ class LostClaim(Interruption):
     """Another worker owns the instance now: nothing of this run may be kept or acknowledged."""
 
 
-class Parked(Interruption):
-    """The instance sleeps; it is due again at `wake_at` (business time)."""
+class Suspended(Interruption):
+    """A path has nothing to do until an instant, or until something comes to the inbox.
 
-    def __init__(self, wake_at: datetime):
+    A branch may be suspended while others go on; the instance parks once all of them are.
+    """
+
+    def __init__(
+        self,
+        wake_at: datetime | None = None,
+        *,
+        wanted: frozenset[str] = frozenset(),
+        retry: timedelta | None = None,
+        machine_seconds: float | None = None,
+    ):
         super().__init__()
         self.wake_at = wake_at
+        """Business time; None for never."""
+        self.wanted = wanted
+        """What of the inbox it waits for."""
+        self.retry = retry
+        """Of a step's or call's next attempt: the delay before it."""
+        self.machine_seconds = machine_seconds
+        """Machine time that must go by first."""
+
+
+class Stopped(Interruption):
+    """A branch must begin nothing more, since another one has failed (rule 10)."""
+
+
+class Controlled(Interruption):
+    """A control waits to be obeyed at this boundary (rule 14)."""
+
+
+class ReplayEnd(Interruption):
+    """A replay for compensations has come to the first operation that was not begun (rule 19)."""
+
+
+class Crowded(Interruption):
+    """The instance must run alone in its process (rule 23)."""
+
+
+class Parked(Interruption):
+    """The instance waits, and is held by nobody."""
 
 
 class RetryLater(Interruption):
-    """A step failed and will be tried again at `wake_at` (business time)."""
+    """A step failed and its next attempt comes with a redelivery of this message."""
 
     def __init__(self, wake_at: datetime, delay_seconds: float):
         super().__init__()

@@ -1,31 +1,41 @@
-"""One claim of one instance: what it has gathered, what it commits, and how it ends."""
+"""One claim of one instance: what its operations gather and commit, and what interrupts them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
-from shared.messages.workflows import ErrorInfo, Status
+from shared.messages.workflows import Signal, Status
 from shared.workflow.branch import Branch, Slot
-from shared.workflow.codec import encode_result
+from shared.workflow.compensation import Compensation
 from shared.workflow.errors import (
+    Controlled,
     DeadContext,
     Dropped,
     Failure,
     Interruption,
-    NotYet,
-    Parked,
-    RetryLater,
+    LostClaim,
+    ReplayEnd,
     SegmentAborted,
+    Stopped,
     Transient,
     WorkflowMisuse,
 )
 from shared.workflow.facts import facts_of
+from shared.workflow.inbox import Inbox
 from shared.workflow.ports import Clock, Transaction
-from shared.workflow.records import Checkpoint, Entry, EntryKey, Instance, OutboxMessage
+from shared.workflow.records import (
+    Checkpoint,
+    Claim,
+    Committed,
+    Entry,
+    EntryKey,
+    InboxMessage,
+    OutboxMessage,
+)
 from shared.workflow.segment import Segment
 from shared.workflow.settings import EngineSettings
 from shared.workflow.step import Step
@@ -39,86 +49,132 @@ class Execution:
     def __init__(
         self,
         *,
-        instance: Instance,
+        claim: Claim,
         service: str,
         entries: list[Entry],
         segment: Segment,
+        slots: asyncio.Semaphore,
+        inbox: Inbox,
+        signals: tuple[type[Signal], ...],
+        kinds: tuple[str, ...],
         clock: Clock,
+        monotonic: Callable[[], float],
         settings: EngineSettings,
         fused: bool,
         failure: Failure | None,
         committed: Callable[[Execution], Awaitable[None]],
     ):
-        self.instance = instance
-        # What an unfinished instance was paused for is over once it is claimed.
-        instance.error = None
+        self.instance = claim.instance
+        if self.instance.rollback != "running" and not self.instance.status.ended:
+            # What an unfinished instance was paused for is over once it is claimed.
+            self.instance.error = None
+        self.created = claim.created
+        self.inbox = inbox
+        self.signals = signals
+        """What the workflow can wait for."""
+        self.kinds = kinds
+        """What the service runs, and a child can be."""
         self.clock = clock
+        self.monotonic = monotonic
         self.settings = settings
+        self.slots = slots
         self.journal: dict[EntryKey, Entry] = {entry.key: entry for entry in entries}
         self.unpublished: list[OutboxMessage] = []
         self.fused = fused
-        self.branch = Branch(instance, "", entries)
+        self.root = Branch(self.instance, "", entries, segment)
+        self.compensations: list[Compensation] = []
+        self.replaying = False
+        """Nothing is begun any more: the replay only tells what there is to undo (rule 19)."""
+        self.secured = False
+        """The claim is committed."""
+        self.cancelled = False
         self._service = service
-        self._segment = segment
         self._failure = failure
         self._committed = committed
-        self._entries: list[Entry] = []
-        self._messages: list[OutboxMessage] = []
-        self._secured = False
+        self._committing = asyncio.Lock()
+        self._ordinal = max((entry.ordinal for entry in entries), default=-1) + 1
+        self._calls = 0
+        self._hold_until = 0.0
         self._interruption: Interruption | None = None
-        self._cancelled = False
 
     # -- what operations are made of ------------------------------------------------------------
 
-    def check_alive(self) -> None:
-        """Raises DeadContext once the run has been interrupted (rule 20)."""
+    def check_alive(self, branch: Branch) -> None:
+        """Raises DeadContext once the run, or this path of it, has been interrupted (rule 20)."""
         if self._interruption is not None:
             raise DeadContext
+        branch.check_alive()
 
     @contextmanager
     def operating(self, branch: Branch, name: str) -> Generator[None]:
         """Around each operation: one at a time on a path, and none after the end."""
-        self.check_alive()
+        self.check_alive(branch)
         with branch.entering(name):
             try:
                 yield
             except asyncio.CancelledError:
+                if branch.abandoned:
+                    raise
                 # By a drain, or by a time-out in the workflow's own code: half a step must not be
                 # committed with what follows.
-                self._cancelled = True
+                self.cancelled = True
                 self.interrupted(Dropped(f"{name} was cancelled"))
                 raise
 
     async def take(self, branch: Branch, name: str, operation: str) -> Slot:
-        """The next place on the path; a segment that has grown old commits before it."""
-        try:
-            slot = branch.take(name, operation)
-        except Interruption as mismatch:
-            raise self.interrupted(mismatch) from None
-        if (
-            self.fused
-            and self._entries
-            and self._segment.age_seconds > self.settings.segment_seconds
-        ):
-            await self._commit(Status.RUNNING, lease=True)
-            self.fused = False
-            self._secured = True
+        """The next place on the path; before something begins there, a boundary is passed."""
+        slot = self.begin(branch, name, operation)
+        recorded = slot.recorded
+        if recorded is None or not (recorded.finished or operation == "parallel"):
+            # A parallel under way passes none: its branches do. A call whose outcome is not
+            # recorded is still in flight: that is no boundary either.
+            in_flight = recorded is not None and recorded.state in {"calling", "verifying"}
+            await self._pass_boundary(branch, in_flight=in_flight)
         return slot
 
-    async def open(self) -> Transaction:
-        """The segment's transaction, begun if there is none."""
-        if self._segment.transaction is not None:
-            return self._segment.transaction
+    def begin(self, branch: Branch, name: str, operation: str) -> Slot:
+        """The next place on the path."""
         try:
-            transaction = await self._segment.begin()
-            await transaction.lock(self.instance)
+            slot = branch.take(name, operation, self._ordinal)
+        except Interruption as mismatch:
+            raise self.interrupted(mismatch) from None
+        if slot.recorded is None:
+            self._ordinal += 1
+        return slot
+
+    async def _pass_boundary(self, branch: Branch, *, in_flight: bool) -> None:
+        if self.replaying:
+            raise branch.interrupted(ReplayEnd())
+        if branch.stopped and not in_flight:
+            raise branch.interrupted(Stopped())
+        segment = branch.segment
+        if self.fused and segment.entries and segment.age_seconds > self.settings.segment_seconds:
+            await self.secure(progress=True)
+        if not in_flight:
+            await self.inbox.refresh()
+            if self.inbox.decision.acts:
+                raise branch.interrupted(Controlled())
+
+    async def open(self, segment: Segment) -> Transaction:
+        """The segment's transaction, begun if there is none."""
+        if segment.transaction is not None:
+            return segment.transaction
+        if segment.shared:
+            # The claim's own transaction keeps all others out, those of its branches too.
+            async with self._committing:
+                await self._secure_once()
+        try:
+            transaction = await segment.begin()
+            await transaction.lock(self.instance, shared=segment.shared)
         except Interruption as lost:
             raise self.interrupted(lost) from None
+        except Transient as error:
+            raise self.interrupted(Dropped(str(error))) from error
         return transaction
 
-    def is_transient(self, error: Exception) -> bool:
+    def is_transient(self, branch: Branch, error: Exception) -> bool:
         """Whether an error of a body is trouble of the database (rule 7)."""
-        transaction = self._segment.transaction
+        transaction = branch.segment.transaction
         return transaction is not None and transaction.is_transient(error)
 
     def failure_at(self, key: EntryKey) -> Failure | None:
@@ -128,29 +184,41 @@ class Execution:
         failure, self._failure = self._failure, None
         return failure
 
-    def gather(self, branch: Branch, entry: Entry, step: Step | None = None) -> None:
-        """Keeps an entry, and what its step published, for the next commit."""
+    def gather(
+        self,
+        branch: Branch,
+        entry: Entry,
+        *,
+        step: Step | None = None,
+        message: OutboxMessage | None = None,
+        taken: InboxMessage | None = None,
+    ) -> None:
+        """Keeps an entry for the next commit, with what its step published or what it read."""
+        segment = branch.segment
         if step is not None:
             at = entry.finished_at or step.now
             facts = facts_of(self.instance, self._service, entry.key, step.events, at)
             self.instance.event_sequence += len(facts)
-            self._messages.extend(facts)
-        self._entries.append(entry)
+            segment.messages.extend(facts)
+        if message is not None:
+            segment.messages.append(message)
+        if taken is not None:
+            segment.taken.append(taken.seq)
+        segment.entries.append(entry)
         branch.advance(entry)
 
-    async def commit_running(self) -> None:
-        """Commits what has gathered and keeps the instance under a lease."""
-        await self._commit(Status.RUNNING, lease=True)
+    async def commit_running(self, branch: Branch) -> None:
+        """Commits what has gathered on the path and keeps the instance under a lease."""
+        await self.commit(branch.segment, Status.RUNNING)
 
-    async def discard(self) -> None:
-        """Rolls back to the last commit, forgetting what had gathered since."""
-        await self._segment.end()
-        self._entries.clear()
-        self._messages.clear()
+    async def discard(self, branch: Branch) -> None:
+        """Rolls the path back to its last commit, forgetting what had gathered since."""
+        await branch.segment.end()
+        branch.segment.clear()
 
     def interrupted(self, interruption: I) -> I:
-        """Ends the context; the caller raises what is returned."""
-        self._interruption = interruption
+        """Ends all paths; the caller raises what is returned."""
+        self._interruption = self._interruption or interruption
         return interruption
 
     def raise_if_interrupted(self) -> None:
@@ -158,138 +226,173 @@ class Execution:
         if self._interruption is not None:
             raise self._interruption
 
-    # -- how a run ends or pauses ---------------------------------------------------------------
-
-    async def secure(self) -> None:
-        """Commits the claim with a lease, so that what follows may take one commit a step."""
-        await self._commit(Status.RUNNING, lease=True, progress=False)
-        self._secured = True
-
-    async def begin_at(self, instant: datetime) -> None:
-        """Parks a run whose start is still to come; otherwise that start is its first instant."""
-        if instant > self.clock.now():
-            await self.park(instant)
-        self.branch.now = max(self.branch.now, instant)
-
-    async def park(self, wake_at: datetime) -> None:
-        """Commits the instance as waiting. Raises Parked."""
-        await self._commit(Status.WAITING, wake_at=wake_at, due_at=wake_at)
-        raise self.interrupted(Parked(wake_at))
-
-    async def retry_at(self, wake_at: datetime, delay: timedelta) -> None:
-        """Commits the instance as waiting for an attempt. Raises RetryLater, or Parked when the
-        attempt is too far away for a redelivery or business time does not go by itself."""
-        by_redelivery = (
-            delay.total_seconds() <= self.settings.longest_nak_seconds and not self.clock.is_virtual
-        )
-        grace = timedelta(seconds=self.settings.nak_grace_seconds if by_redelivery else 0)
-        await self._commit(Status.WAITING, wake_at=wake_at, due_at=wake_at + grace)
-        if by_redelivery:
-            raise self.interrupted(RetryLater(wake_at, delay.total_seconds()))
-        raise self.interrupted(Parked(wake_at))
-
-    async def not_yet(self, due_at: datetime) -> None:
-        """An early wake changes nothing: an uncommitted claim vanishes, a committed one waits."""
-        if self._secured:
-            await self.park(due_at)
-        raise self.interrupted(NotYet())
-
-    async def complete(self, output: object) -> None:
-        """Ends the instance with its output."""
-        self.instance.output = encode_result(output, "run()")
-        await self._finish(Status.COMPLETE)
-
-    async def fail(self, error: ErrorInfo) -> None:
-        """Ends the instance errored; finished steps stay finished."""
-        self.instance.error = error
-        await self._finish(Status.ERRORED)
-
-    async def pause_for_mismatch(self, error: ErrorInfo, wake_at: datetime) -> None:
-        """Releases an instance that this build cannot follow, shown as paused (rule 22)."""
-        await self.discard()
-        self.instance.error = error
-        await self._commit(Status.PAUSED, wake_at=wake_at, due_at=wake_at)
-
-    async def release(self) -> None:
-        """Gives up an unfused claim at once instead of letting its lease run out."""
-        await self.discard()
-        if self._secured and self.instance.status is Status.RUNNING:
-            await self._commit(Status.RUNNING, lease_seconds=0.0, progress=not self._cancelled)
-
-    async def end_straggler(self) -> None:
-        """Ends an operation that `run` started and left, before it can act after the end."""
-        straggler = self.branch.task
+    async def end_straggler(self, branch: Branch) -> bool:
+        """Ends an operation that the path's code started and left, before it can act after the
+        end; whether there was one."""
+        straggler = branch.task
         if straggler is None:
-            return
+            return False
+        branch.abandon()
         straggler.cancel()
         await asyncio.wait([straggler])
-        await self.discard()
-        if self.fused:
-            # Unfused, the same delivery keeps the steps before it.
-            raise self.interrupted(SegmentAborted())
-        self._interruption = None
+        await self.discard(branch)
+        return True
 
-    async def _finish(self, status: Status) -> None:
-        self.instance.finished_at = self.clock.now()
-        await self._commit(status)
+    # -- calls in flight ------------------------------------------------------------------------
+
+    async def commit_attempt(self, branch: Branch, timeout_seconds: float) -> None:
+        """Commits a call's attempt under a lease that outlasts it (rule 18).
+
+        Raises Dropped when the commit took so long that the call could outlast the lease.
+        """
+        grace_seconds = self.settings.call_grace_seconds
+        hold_until = self.monotonic() + timeout_seconds + grace_seconds
+        self._calls += 1
+        self._hold_until = max(self._hold_until, hold_until)
+        await self.commit_running(branch)
+        if self.monotonic() + timeout_seconds > hold_until:
+            raise self.interrupted(Dropped("the lease is too short now to send anything under it"))
+
+    def landed(self) -> None:
+        """A call is over; one that is cancelled is not, as far as anybody knows."""
+        self._calls -= 1
+        if self._calls == 0:
+            self._hold_until = 0.0
+
+    @property
+    def held_seconds(self) -> float:
+        """Machine time for which calls in flight still need the lease."""
+        return max(0.0, self._hold_until - self.monotonic())
 
     # -- the commit -----------------------------------------------------------------------------
 
-    async def _commit(
+    async def secure(self, *, progress: bool = False) -> None:
+        """Commits the claim with a lease, so that what follows may take one commit a step."""
+        await self.commit(self.root.segment, Status.RUNNING, progress=progress)
+
+    async def commit(
         self,
+        segment: Segment,
         status: Status,
         *,
         wake_at: datetime | None = None,
         due_at: datetime | None = None,
-        lease: bool = False,
         lease_seconds: float | None = None,
         progress: bool = True,
+        notice: InboxMessage | None = None,
+        keep_before: int | None = None,
+        unless: Callable[[], bool] | None = None,
     ) -> None:
-        """Writes and commits what has gathered, then tells the world (rule 11)."""
+        """Writes and commits what has gathered, then tells the world (rule 11).
+
+        A running instance is kept under a lease; `lease_seconds` says another one. Where something
+        lies in the inbox and `unless` then says so, the instance is released instead and
+        SegmentAborted raised: the delivery runs again and reads it (rule 12).
+        """
         instance = self.instance
-        checkpoint = Checkpoint(
-            status=status,
-            now=self.clock.now(),
-            entries=tuple(self._entries),
-            messages=tuple(self._messages),
-            event_sequence=instance.event_sequence,
-            wake_at=wake_at,
-            due_at=due_at,
-            lease_seconds=self.settings.lease_seconds if lease else lease_seconds,
-            progress=progress,
-            output=instance.output,
-            error=instance.error,
-            finished_at=instance.finished_at,
-        )
+        if status is Status.RUNNING and lease_seconds is None:
+            lease_seconds = max(self.settings.lease_seconds, self.held_seconds)
+        # Before the lock: who has it must not wait for a slot of those who wait for it.
+        await self.open(segment)
+        async with self._committing:
+            checkpoint = Checkpoint(
+                status=status,
+                now=self.clock.now(),
+                entries=tuple(segment.entries),
+                messages=tuple(segment.messages),
+                event_sequence=instance.event_sequence,
+                wake_at=wake_at,
+                due_at=due_at,
+                lease_seconds=lease_seconds,
+                progress=progress,
+                output=instance.output,
+                error=instance.error,
+                finished_at=instance.finished_at,
+                taken=tuple(segment.taken),
+                notice=notice,
+                keep_before=keep_before,
+            )
+            yielded = await self._commit(segment, checkpoint, unless)
+        if yielded:
+            raise self.interrupted(SegmentAborted())
+
+    async def _secure_once(self) -> None:
+        if not self.secured:
+            checkpoint = Checkpoint(
+                status=Status.RUNNING,
+                now=self.clock.now(),
+                entries=tuple(self.root.segment.entries),
+                messages=tuple(self.root.segment.messages),
+                event_sequence=self.instance.event_sequence,
+                lease_seconds=max(self.settings.lease_seconds, self.held_seconds),
+                progress=False,
+                error=self.instance.error,
+                taken=tuple(self.root.segment.taken),
+            )
+            await self._commit(self.root.segment, checkpoint, None)
+
+    async def _commit(
+        self, segment: Segment, checkpoint: Checkpoint, unless: Callable[[], bool] | None
+    ) -> bool:
+        """Whether the inbox made it release the instance instead."""
+        yielded = False
         try:
-            await self._write(checkpoint)
+            committed = await self._write(segment, checkpoint)
+            self.inbox.notice(committed.unread)
+            if unless is not None and committed.unread:
+                await self.inbox.refresh()
+                if unless():
+                    yielded = True
+                    checkpoint = self._release(checkpoint)
+                    await self._write(segment, checkpoint)
+            await segment.commit()
         except Transient as error:
             raise self.interrupted(Dropped(str(error))) from error
         except Interruption as lost:
             raise self.interrupted(lost) from None
         except WorkflowMisuse as misuse:
-            await self.discard()
+            await segment.end()
+            segment.clear()
             if self.fused:
                 # Unfused, the redelivery tells which step it was and keeps those before it.
                 raise self.interrupted(Dropped(str(misuse))) from misuse
             raise
+        self._take_over(segment, checkpoint)
         try:
             await self._committed(self)
         except Exception as error:
             # Whatever it is, the commit stands and is told again; it is no failure of the run.
             raise self.interrupted(Dropped(f"after the commit: {error}")) from error
+        return yielded
 
-    async def _write(self, checkpoint: Checkpoint) -> None:
+    async def _write(self, segment: Segment, checkpoint: Checkpoint) -> Committed:
         instance = self.instance
-        transaction = await self.open()
+        transaction = segment.transaction
+        if transaction is None:
+            raise LostClaim
         committed = await transaction.write(instance, checkpoint)
-        await self._segment.commit()
         instance.version = committed.version
         instance.generation = committed.generation
+        return committed
+
+    def _release(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Leaves the instance to the next claim; its entries are written already."""
+        self.instance.output = self.instance.error = self.instance.finished_at = None
+        return Checkpoint(
+            status=Status.RUNNING,
+            now=checkpoint.now,
+            event_sequence=checkpoint.event_sequence,
+            lease_seconds=0.0,
+        )
+
+    def _take_over(self, segment: Segment, checkpoint: Checkpoint) -> None:
+        """What is committed is what the instance is."""
+        instance = self.instance
         instance.status = checkpoint.status
         instance.wake_at = checkpoint.wake_at
         instance.updated_at = checkpoint.now
-        self.journal.update((entry.key, entry) for entry in self._entries)
-        self.unpublished.extend(self._messages)
-        self._entries.clear()
-        self._messages.clear()
+        self.secured = True
+        self.fused = False
+        self.journal.update((entry.key, entry) for entry in segment.entries)
+        self.unpublished.extend(segment.messages)
+        segment.clear()

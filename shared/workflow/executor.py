@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
 
-from shared.messages.workflows import ErrorInfo
+from shared.messages.workflows import Action, ErrorInfo, Status
+from shared.workflow import endings
 from shared.workflow.after_commit import AfterCommit
+from shared.workflow.branch import UNDO, Branch
+from shared.workflow.calls import IN_FLIGHT
 from shared.workflow.codec import describe
+from shared.workflow.commands import Command, read, read_signal
 from shared.workflow.context import WorkflowContext
+from shared.workflow.controls import POISONED, Decision
 from shared.workflow.errors import (
+    Controlled,
+    Crowded,
     Dropped,
     Failure,
     Interruption,
@@ -20,19 +28,25 @@ from shared.workflow.errors import (
     NonRetryableError,
     NotYet,
     Parked,
+    ReplayEnd,
     RetryLater,
     SegmentAborted,
+    StepFailed,
+    Suspended,
     Transient,
     Undecodable,
 )
 from shared.workflow.execution import Execution
+from shared.workflow.gate import Gate
+from shared.workflow.inbox import Inbox
 from shared.workflow.options import Options
 from shared.workflow.outcomes import Outcomes
 from shared.workflow.ports import Clock, Delivery, InstanceStore, Publisher, StatusBucket
-from shared.workflow.records import Claim, ClaimRequest, Refusal
-from shared.workflow.registry import Command, Registry
+from shared.workflow.records import Claim, ClaimRequest, InboxMessage, Refusal
+from shared.workflow.registry import Registration, Registry
 from shared.workflow.segment import Segment
 from shared.workflow.settings import EngineSettings
+from shared.workflow.undo import run_compensation
 
 log = structlog.get_logger()
 
@@ -58,19 +72,15 @@ class Executor:
         self._clock = clock
         self._monotonic = monotonic
         self._settings = settings
+        self._slots = asyncio.Semaphore(settings.branch_connections)
+        self._gate = Gate()
         self._after_commit = AfterCommit(store, publisher, statuses)
         self._outcomes = Outcomes(store, self._after_commit, clock, settings)
 
     async def deliver(self, delivery: Delivery) -> str:
         """Carries out one delivery and settles it; returns the outcome's name."""
         try:
-            command = self._registry.command(
-                delivery.subject,
-                delivery.headers,
-                delivery.body,
-                delivery.origin,
-                self._clock.now(),
-            )
+            command = read(self._registry, delivery, self._clock.now())
         except Undecodable as error:
             return await self._guarded(
                 delivery, None, self._outcomes.undecodable(delivery, str(error))
@@ -81,19 +91,51 @@ class Executor:
             return await self._guarded(delivery, command, self._carry_out(delivery, command))
 
     async def _carry_out(self, delivery: Delivery, command: Command) -> str:
+        if command.message is not None:
+            await self._keep(delivery, command, command.message)
         failure: Failure | None = None
         fused = delivery.attempt == 1
+        alone = False
         while True:
             try:
-                return await self._run(delivery, command, fused, failure)
+                async with self._gate.alone() if alone else self._gate.beside_others():
+                    return await self._run(delivery, command, fused, failure, alone)
             except SegmentAborted as aborted:
                 fused, failure = False, aborted.failure
             except JournalMismatch:
                 # Found with the claim uncommitted; once more with it committed, to be kept.
                 fused = False
+            except Crowded:
+                log.warning("workflow_runs_alone")
+                alone = True
+
+    async def _keep(self, delivery: Delivery, command: Command, message: InboxMessage) -> None:
+        """Puts a signal or control into the inbox, a signal behind those that stand before it:
+        another replica may have them in hand and be slower (rule 13)."""
+        earlier: list[InboxMessage] = []
+        if message.category == "signal":
+            for each in await delivery.before():
+                try:
+                    earlier.append(
+                        read_signal(
+                            command.registration,
+                            each.headers,
+                            each.body,
+                            each.position,
+                            message.created_at,
+                        )
+                    )
+                except Undecodable:
+                    continue  # its own delivery says so
+        await self._store.keep(command.key, [*earlier, message])
 
     async def _run(
-        self, delivery: Delivery, command: Command, fused: bool, failure: Failure | None
+        self,
+        delivery: Delivery,
+        command: Command,
+        fused: bool,
+        failure: Failure | None,
+        alone: bool,
     ) -> str:
         segment = Segment(self._store, self._monotonic)
         try:
@@ -103,9 +145,9 @@ class Executor:
                 return await self._outcomes.refused(delivery, command, claim)
             execution = await self._execution(segment, command, claim, fused, failure)
             try:
-                await self._drive(execution, command, delivery)
+                await self._drive(execution, command.registration, delivery, alone)
             except Parked:
-                return await self._outcomes.parked(delivery)
+                pass
             except RetryLater as later:
                 return await self._outcomes.retry(delivery, later)
             except NotYet:
@@ -113,11 +155,14 @@ class Executor:
             except Dropped as dropped:
                 await self._release(execution)
                 return await self._outcomes.dropped(delivery, str(dropped))
+            except Crowded:
+                await endings.release(execution, progress=False)
+                raise
             except JournalMismatch as mismatch:
                 if execution.fused:
                     raise
                 return await self._outcomes.mismatched(delivery, execution, mismatch)
-            return await self._outcomes.ended(delivery, execution)
+            return await self._outcomes.settled(delivery, execution)
         finally:
             await segment.end()
 
@@ -158,56 +203,139 @@ class Executor:
             )
             execution.unpublished.clear()
 
+        async def unread() -> list[InboxMessage]:
+            return await self._store.unread(instance.key)
+
         return Execution(
-            instance=instance,
+            claim=claim,
             service=self._service,
             entries=entries,
             segment=segment,
+            slots=self._slots,
+            inbox=Inbox(instance, unread, unread=claim.unread),
+            signals=command.registration.trigger.signals,
+            kinds=self._registry.kinds,
             clock=self._clock,
+            monotonic=self._monotonic,
             settings=self._settings,
             fused=fused and not claim.taken_over,
             failure=failure,
             committed=committed,
         )
 
-    async def _drive(self, execution: Execution, command: Command, delivery: Delivery) -> None:
-        """Replays, goes on, and commits the end; leaves by an interruption otherwise."""
-        if not execution.fused:
-            await execution.secure()
-        if execution.instance.claims_without_progress >= self._settings.poison_claims:
-            await self._outcomes.bury(delivery, "poisoned", "no progress in too many claims")
-            await execution.fail(
-                ErrorInfo(name="poisoned", message="ended after too many claims without progress")
-            )
-            return
+    async def _drive(
+        self, execution: Execution, registration: Registration, delivery: Delivery, alone: bool
+    ) -> None:
+        """Obeys, replays, goes on, and commits the end; leaves by an interruption otherwise."""
         try:
-            output = await self._call(execution, command)
-            execution.branch.check_used_up()
-            await execution.complete(output)
-        except Exception as error:  # noqa: BLE001 - whatever run() raises is the instance's end
-            execution.raise_if_interrupted()
-            await execution.end_straggler()
-            log.warning("workflow_errored", error=type(error).__name__, reason=str(error))
-            await execution.fail(describe(error))
+            await self._obey(execution, delivery)
+            await self._check_poison(execution, delivery, alone)
+            if execution.instance.rollback == "running":
+                await self._compensate(execution, registration)
+            else:
+                await self._advance(execution, registration)
+        except Suspended as suspended:
+            raise await endings.park(execution, suspended) from None
+        except Controlled:
+            raise await endings.give_back(execution) from None
 
-    async def _call(self, execution: Execution, command: Command) -> object:
-        registration = command.registration
+    async def _obey(self, execution: Execution, delivery: Delivery) -> None:
+        """Commits the claim where it must be, with what the inbox asks for."""
+        await execution.inbox.refresh()
+        decision = execution.inbox.decision
+        in_flight = any(entry.state in IN_FLIGHT for entry in execution.journal.values())
+        if decision.acts and not in_flight:
+            decision = await self._feasible(execution, decision, delivery)
+            ended = await endings.obey(execution, decision)
+            if ended is not None:
+                raise execution.interrupted(ended)
+        elif not execution.fused:
+            await execution.secure()
+
+    async def _feasible(
+        self, execution: Execution, decision: Decision, delivery: Delivery
+    ) -> Decision:
+        """The decision, without a restart from a step that there is not."""
+        command = decision.command
+        if decision.action is not Action.RESTART or command is None or command.from_step is None:
+            return decision
+        if any(entry.name == command.from_step for entry in execution.journal.values()):
+            return decision
+        await self._outcomes.unknown_step(delivery, command.from_step)
+        return Decision(taken=decision.taken, control=decision.control)
+
+    async def _check_poison(self, execution: Execution, delivery: Delivery, alone: bool) -> None:
+        """Ends what takes its process down again and again; first it runs alone (rule 23)."""
+        claims = execution.instance.claims_without_progress
+        if claims >= self._settings.poison_claims:
+            await self._outcomes.bury(delivery, POISONED, "no progress in too many claims")
+            await endings.fail(
+                execution,
+                ErrorInfo(name=POISONED, message="ended after too many claims without progress"),
+            )
+            raise execution.interrupted(Parked())
+        if claims >= self._settings.solitary_claims and not alone:
+            raise execution.interrupted(Crowded())
+
+    async def _advance(self, execution: Execution, registration: Registration) -> None:
+        try:
+            output = await self._call(execution, registration)
+            execution.root.check_used_up()
+            await endings.complete(execution, output)
+        except Exception as error:
+            execution.raise_if_interrupted()
+            if await execution.end_straggler(execution.root) and execution.fused:
+                # Unfused, the same delivery keeps the steps before it.
+                raise execution.interrupted(SegmentAborted()) from error
+            log.warning("workflow_errored", error=type(error).__name__, reason=str(error))
+            if execution.compensations:
+                raise await endings.roll_back(execution, Status.ERRORED, describe(error)) from error
+            await endings.fail(execution, describe(error))
+
+    async def _compensate(self, execution: Execution, registration: Registration) -> None:
+        """Replays to learn what there is to undo, and undoes what began last first (rule 19)."""
+        execution.replaying = True
+        try:
+            await self._call(execution, registration)
+        except ReplayEnd:
+            pass
+        except Exception:  # noqa: BLE001 - the failure that brought it here
+            execution.raise_if_interrupted()
+        await execution.end_straggler(execution.root)
+        execution.replaying = False
+        branch = Branch(
+            execution.instance, UNDO, execution.journal.values(), execution.root.segment
+        )
+        failed: list[ErrorInfo] = []
+        for each in sorted(execution.compensations, key=lambda each: -each.ordinal):
+            try:
+                await run_compensation(execution, branch, each)
+            except StepFailed as failure:
+                log.error("compensation_failed", step=each.name, reason=str(failure))
+                failed.append(describe(failure))
+        await endings.end_rollback(execution, failed)
+
+    async def _call(self, execution: Execution, registration: Registration) -> object:
         try:
             start = msgspec.json.decode(execution.instance.input, type=registration.trigger)
         except msgspec.DecodeError as error:
             raise NonRetryableError("input_unreadable", str(error)) from error
+        root = execution.root
         if start.start_at is not None:
-            await execution.begin_at(start.start_at)
-        context = WorkflowContext(execution, execution.branch, Options())
+            if start.start_at > self._clock.now():
+                raise root.interrupted(Suspended(start.start_at))
+            root.now = max(root.now, start.start_at)
+        context = WorkflowContext(execution, root, Options())
         try:
             return await registration.workflow.run(context, start)
         finally:
             # Whatever the workflow made of its interruption, that is how this run ends.
             execution.raise_if_interrupted()
+            root.raise_if_interrupted()
 
     async def _release(self, execution: Execution) -> None:
         try:
-            await execution.release()
+            await endings.release(execution, progress=not execution.cancelled)
         except (Transient, Interruption) as error:
             # The lease runs out by itself; only the speed of the next attempt is lost.
             log.info("release_failed", reason=str(error))

@@ -6,13 +6,16 @@ from datetime import timedelta
 
 import structlog
 
-from shared.messages.workflows import ErrorInfo
+from shared.messages import subjects
+from shared.messages.workflows import Action, ErrorInfo, Status
 from shared.workflow.after_commit import AfterCommit
-from shared.workflow.errors import JournalMismatch, RetryLater
+from shared.workflow.children import refusal_of
+from shared.workflow.commands import Command, parent_of
+from shared.workflow.endings import pause_for_mismatch
+from shared.workflow.errors import JournalMismatch, RetryLater, Undecodable
 from shared.workflow.execution import Execution
 from shared.workflow.ports import Clock, Delivery, InstanceStore
-from shared.workflow.records import DeadLetter, Refusal
-from shared.workflow.registry import Command
+from shared.workflow.records import DeadLetter, InstanceKey, Refusal
 from shared.workflow.settings import EngineSettings
 
 log = structlog.get_logger()
@@ -33,15 +36,14 @@ class Outcomes:
         self._clock = clock
         self._settings = settings
 
-    async def ended(self, delivery: Delivery, execution: Execution) -> str:
-        """Completed or errored: all is committed, published and shown."""
+    async def settled(self, delivery: Delivery, execution: Execution) -> str:
+        """All is committed, published and shown: ended, or waiting for what `due_at` or the inbox
+        brings."""
+        status = execution.instance.status
+        if status.ended and execution.inbox.may_hold:
+            await self._store.bury_stray(execution.instance.key)
         await delivery.ack()
-        return execution.instance.status.value
-
-    async def parked(self, delivery: Delivery) -> str:
-        """Asleep: `due_at` brings it back."""
-        await delivery.ack()
-        return "parked"
+        return status.value if status.ended or status is Status.PAUSED else "parked"
 
     async def retry(self, delivery: Delivery, later: RetryLater) -> str:
         """A step failed: this message comes again when its next attempt is due."""
@@ -69,6 +71,7 @@ class Outcomes:
         """What is no command goes to the dead letters with the reason."""
         log.warning("message_undecodable", subject=delivery.subject, detail=detail)
         await self.bury(delivery, "undecodable", detail)
+        await self._tell_parent(delivery, ErrorInfo(name="undecodable", message=detail))
         await delivery.term("undecodable")
         return "undecodable"
 
@@ -81,27 +84,69 @@ class Outcomes:
 
     async def refused(self, delivery: Delivery, command: Command, refusal: Refusal) -> str:
         """The claim was not granted."""
-        if refusal.reason in {"busy", "leased"} and not self._superfluous(delivery, command):
+        reason = refusal.reason
+        if command.message is not None:
+            return await self._refused_message(delivery, command, refusal)
+        if reason in {"busy", "leased"} and not self._superfluous(delivery, command):
             await delivery.nak(min(refusal.retry_seconds or 0.25, 30.0))
-        elif refusal.reason in {"busy", "leased", "absent"}:
-            await delivery.ack()
-        else:
-            # Parked, paused or ended: whoever committed that may have died right after.
+            return reason
+        if reason == "ended":
+            await self._store.bury_stray(command.key)
+        if reason in {"parked", "paused", "ended"}:
+            # Whoever committed that may have died right after.
             await self._after_commit.tell_again(command.key)
-            await delivery.ack()
-        return refusal.reason
+        start = command.start
+        if start is not None and start.parent is not None and start.parent != refusal.parent:
+            exists = ErrorInfo(name="child_exists", message=f"{command.key} was there before")
+            await self._tell_parent(delivery, exists)
+        await delivery.ack()
+        return reason
+
+    async def _refused_message(self, delivery: Delivery, command: Command, refusal: Refusal) -> str:
+        """It lies in the inbox. While another transaction holds the instance nobody knows whether
+        that one has seen it; an owner between two transactions will."""
+        reason = refusal.reason
+        if reason in {"busy", "parked"}:
+            await delivery.nak(0.25)
+            return reason
+        if reason == "leased" and command.message and command.message.type == Action.PAUSE:
+            await self._after_commit.tell_pausing(command.key)
+        if reason == "ended":
+            await self._store.bury_stray(command.key)
+            await self._after_commit.tell_again(command.key)
+        await delivery.ack()
+        return reason
+
+    async def _tell_parent(self, delivery: Delivery, error: ErrorInfo) -> None:
+        """A parent never waits for a child that cannot begin (rule 24)."""
+        kind, _, _ = subjects.parts(delivery.subject)
+        child = InstanceKey(kind, delivery.headers.get(subjects.WORKFLOW_ID, ""))
+        try:
+            parent = parent_of(delivery.headers)
+        except Undecodable:
+            return
+        if parent is not None:
+            notice = refusal_of(child, parent, error, self._clock.now())
+            await self._store.keep(parent.key, [notice])
+            await self._after_commit.wake(parent.key)
 
     async def mismatched(
         self, delivery: Delivery, execution: Execution, mismatch: JournalMismatch
     ) -> str:
         """Another build wrote the journal: paused, and looked at again later (rule 22)."""
         log.error("journal_mismatch", expected=mismatch.expected, found=mismatch.found)
-        await execution.pause_for_mismatch(
+        await pause_for_mismatch(
+            execution,
             ErrorInfo(name="journal_mismatch", message=str(mismatch), step=mismatch.found),
             self._clock.now() + timedelta(seconds=self._settings.longest_nak_seconds),
         )
         await delivery.ack()
         return "mismatched"
+
+    async def unknown_step(self, delivery: Delivery, step: str) -> None:
+        """A restart from a step that the journal does not have is not carried out."""
+        log.warning("restart_refused", step=step)
+        await self.bury(delivery, "unknown_step", f"the journal has no step {step!r}")
 
     async def bury(self, delivery: Delivery, reason: str, detail: str) -> None:
         """Keeps the message with the dead letters; settling it is the caller's."""

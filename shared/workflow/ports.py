@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from shared.workflow.records import (
     Checkpoint,
@@ -14,11 +14,16 @@ from shared.workflow.records import (
     Committed,
     DeadLetter,
     Entry,
+    InboxMessage,
     Instance,
     InstanceKey,
     OutboxMessage,
     Refusal,
+    StreamPosition,
 )
+
+Order: TypeAlias = tuple[int, int, int]
+"""Generation, version and stage of a status document."""
 
 
 class Clock(Protocol):
@@ -59,8 +64,9 @@ class Transaction(Protocol):
         """The run's entries in order; to be read in a statement after the claim (rule 5)."""
         ...
 
-    async def lock(self, instance: Instance) -> None:
-        """First statement of a transaction after the claim's own.
+    async def lock(self, instance: Instance, *, shared: bool = False) -> None:
+        """First statement of a transaction after the claim's own; `shared` with the other branches
+        of the same run.
 
         Raises LostClaim when another worker has claimed since, Transient while another
         transaction holds the instance.
@@ -107,12 +113,26 @@ class InstanceStore(Protocol):
         """Keeps a message that cannot be processed; the same delivery again changes nothing."""
         ...
 
+    async def keep(self, key: InstanceKey, messages: Sequence[InboxMessage]) -> None:
+        """Puts messages into an inbox, all or none; those that are there already stay as they
+        are."""
+        ...
+
+    async def unread(self, key: InstanceKey) -> list[InboxMessage]:
+        """What lies in the inbox of an instance, in the order of its streams."""
+        ...
+
+    async def bury_stray(self, key: InstanceKey) -> None:
+        """Moves what an ended instance has not read to the dead letters."""
+        ...
+
 
 class DueInstances(Protocol):
     """The index of what someone must look at."""
 
     async def take_due(self, now: datetime, limit: int) -> list[InstanceKey]:
-        """Takes what is due at `now`, moved forward so that it is taken once (rule 1)."""
+        """Takes what is due at `now`, moved forward so that it is taken once (rule 1); with it the
+        instances whose inbox has waited for a reader."""
         ...
 
 
@@ -128,7 +148,7 @@ class StatusBucket(Protocol):
     """The projection of instances that the gateway reads."""
 
     async def put(
-        self, key: InstanceKey, document: bytes, order: tuple[int, int], revision: int | None
+        self, key: InstanceKey, document: bytes, order: Order, revision: int | None
     ) -> int | None:
         """Stores the document unless one of the same or a later order is there (rule 25).
 
@@ -136,6 +156,14 @@ class StatusBucket(Protocol):
         revision that was written, None when nothing was. Raises Transient.
         """
         ...
+
+
+class Predecessor(NamedTuple):
+    """A message that stands before another on its subject."""
+
+    position: StreamPosition
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Delivery(Protocol):
@@ -158,6 +186,16 @@ class Delivery(Protocol):
     @property
     def origin(self) -> str:
         """Stream, its creation time and the sequence: the same on every delivery (rule 16)."""
+        ...
+
+    @property
+    def position(self) -> StreamPosition:
+        """The same, to compare with others by."""
+        ...
+
+    async def before(self) -> Sequence[Predecessor]:
+        """What was published on this subject before it and is not settled yet, oldest first.
+        Raises Transient."""
         ...
 
     async def ack(self) -> None: ...

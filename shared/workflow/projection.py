@@ -16,8 +16,17 @@ OUTPUT_ROOM_BYTES = MAX_CONTENT_BYTES // 2
 
 def project(instance: Instance, entries: Iterable[Entry]) -> StatusDocument:
     """What the gateway shows of the instance."""
-    ordered = sorted(entries, key=lambda entry: (entry.position, entry.path))
-    failed = [entry.error for entry in ordered if entry.state == "failed" and entry.error]
+    # As they began, whatever path they are on; a patch is no operation.
+    ordered = sorted(
+        (entry for entry in entries if entry.type != "patch"),
+        key=lambda entry: (entry.ordinal, entry.path, entry.position),
+    )
+    failed = [
+        entry.error
+        for entry in ordered
+        # That of a parallel is the error of one of its branches.
+        if entry.state in {"failed", "unknown"} and entry.error and entry.type != "parallel"
+    ]
     output = instance.output or b"null"
     omitted = len(output) > OUTPUT_ROOM_BYTES
     error = instance.error
@@ -30,12 +39,15 @@ def project(instance: Instance, entries: Iterable[Entry]) -> StatusDocument:
         started_at=instance.started_at,
         finished_at=instance.finished_at,
         completed_steps=tuple(
-            entry.name for entry in ordered if entry.type == "step" and entry.state == "complete"
+            entry.name
+            for entry in ordered
+            if entry.type in {"step", "call"} and entry.state == "complete"
         ),
         errors=(*failed, *([error] if error is not None and error not in failed else [])),
         steps=tuple(
             StepStatus(
                 name=entry.name,
+                type=entry.type,
                 status=entry.state,
                 attempts=entry.attempts,
                 started_at=entry.started_at,
@@ -48,6 +60,7 @@ def project(instance: Instance, entries: Iterable[Entry]) -> StatusDocument:
         output_omitted=omitted,
         error=error,
         wake_at=instance.wake_at,
+        rollback=instance.rollback,
         generation=instance.generation,
         version=instance.version,
         body_hash=instance.body_hash,

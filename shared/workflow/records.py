@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -28,6 +28,10 @@ class EntryKey(NamedTuple):
     occurrence: int
 
 
+FINISHED = frozenset({"complete", "skipped", "failed", "unknown"})
+"""States of entries that no later run changes."""
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the journal."""
 
@@ -37,14 +41,19 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     """Place on the path, from 0; the replay compares names at positions (rule 22)."""
     type: str
-    """step or sleep."""
+    """step, call, sleep, signal, child, result, parallel, patch or compensation."""
     state: str
-    """complete, skipped, failed; or, not finished, retrying or sleeping."""
+    """complete, skipped, failed, unknown; or, not finished, retrying, calling, verifying, sleeping,
+    waiting or started."""
     attempts: int
+    ordinal: int = 0
+    """Which operation of the run began when, over all its paths: compensations go backwards."""
     started_at: datetime
     finished_at: datetime | None = None
     due_at: datetime | None = None
-    """Of a sleep: its end. Of a retrying step: its next attempt. Business time."""
+    """Of a sleep or a wait: its end. Of what is retrying: its next attempt. Business time."""
+    age_seconds: float | None = None
+    """Of a call: machine time since its last attempt was committed, as the store reads it."""
     result: bytes | None = None
     error: ErrorInfo | None = None
 
@@ -56,7 +65,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def finished(self) -> bool:
         """Whether a replay takes it as it is."""
-        return self.state in {"complete", "skipped", "failed"}
+        return self.state in FINISHED
 
 
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +78,58 @@ class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
 
 
+class StreamPosition(NamedTuple):
+    """Where a message stands: a stream made anew counts from 1 again, but is younger."""
+
+    stream_created: str
+    sequence: int
+
+
+class InboxMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the inbox: a signal, a control, or the notice of a child's end."""
+
+    seq: int = 0
+    """Given by the store."""
+    message_id: str
+    """Unique for the instance, so that a redelivery changes nothing (rule 13)."""
+    category: Literal["signal", "control", "notice"]
+    type: str
+    """Of a signal its type, of a control its action, of a notice the child's key."""
+    payload: bytes = b"null"
+    actor: str | None = None
+    position: StreamPosition
+    """Signals and controls count in this order, whoever stores them first."""
+    created_at: datetime
+    """Business time."""
+
+
+class Parent(NamedTuple):
+    """The run that started a child and may wait for its end."""
+
+    kind: str
+    id: str
+    run: int
+
+    @property
+    def key(self) -> InstanceKey:
+        """The parent's instance."""
+        return InstanceKey(self.kind, self.id)
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.id}/{self.run}"
+
+    @classmethod
+    def parse(cls, text: str) -> Parent:
+        """Reads what `str` wrote. Raises ValueError."""
+        key, _, run = text.rpartition("/")
+        kind, _, workflow_id = key.partition(".")
+        if not kind or not workflow_id:
+            raise ValueError(f"{text!r} is no parent: kind.id/run")
+        return cls(kind, workflow_id, int(run))
+
+
 class Instance(msgspec.Struct, kw_only=True):
-    """An instance as its owner sees it; `version` and `event_sequence` advance as it commits."""
+    """An instance as its owner sees it: a commit writes what its owner has made of it."""
 
     key: InstanceKey
     run: int
@@ -91,6 +150,13 @@ class Instance(msgspec.Struct, kw_only=True):
     wake_at: datetime | None = None
     output: bytes | None = None
     error: ErrorInfo | None = None
+    rollback: str | None = None
+    """running while compensations run (rule 19), then complete or failed."""
+    ending: Status | None = None
+    """Status that the instance takes once its compensations have run."""
+    control: StreamPosition | None = None
+    """The last pause or resume that was obeyed; an older one is ignored (rule 13)."""
+    parent: Parent | None = None
 
 
 class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +168,7 @@ class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
     actor: str | None = None
     idempotency_key: str | None = None
     body_hash: str | None = None
+    parent: Parent | None = None
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +190,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """The claim made the row: there is no journal to read."""
     taken_over: bool
     """A worker held a lease and let it expire: run unfused."""
+    unread: bool = False
+    """Something lies in the inbox."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +200,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """busy: another transaction holds it now; leased: another worker owns it; parked: not due;
     paused; ended; absent: a wake for an instance that is not there."""
+    parent: Parent | None = None
+    """Of the instance that is there: a child's start may have met somebody else's."""
     retry_seconds: float | None = None
 
 
@@ -153,6 +224,12 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     output: bytes | None = None
     error: ErrorInfo | None = None
     finished_at: datetime | None = None
+    taken: tuple[int, ...] = ()
+    """Rows of the inbox that are read with this commit."""
+    notice: InboxMessage | None = None
+    """For the inbox of the instance's parent (rule 24)."""
+    keep_before: int | None = None
+    """Of a restart: the operations before this position are kept for the new run (rule 14)."""
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +237,8 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     generation: int
+    unread: tuple[int, ...] = ()
+    """All that lies in the instance's inbox."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,24 +1,13 @@
-"""Which workflow runs which kind, and how a message becomes a command for it."""
+"""Which workflow runs which kind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol, TypeVar
-from uuid import uuid5
 
-import msgspec
-
-from shared.messages import subjects
-from shared.messages.base import MAX_CONTENT_BYTES, encode, is_workflow_id
-from shared.messages.decoding import decode
-from shared.messages.problems import Refused
-from shared.messages.workflows import Trigger, Wake
+from shared.messages.workflows import Trigger
 from shared.workflow.context import WorkflowContext
-from shared.workflow.errors import Undecodable
-from shared.workflow.facts import NAMESPACE
-from shared.workflow.records import InstanceKey, StartRequest
 
 T = TypeVar("T", bound=Trigger)
 T_contra = TypeVar("T_contra", bound=Trigger, contravariant=True)
@@ -56,107 +45,25 @@ def register(trigger: type[T], workflow: Workflow[T]) -> Registration:
     return Registration(trigger, workflow)
 
 
-@dataclass(frozen=True)
-class Command:
-    """What a message asks for."""
-
-    key: InstanceKey
-    registration: Registration
-    start: StartRequest | None
-    status_revision: int | None = None
-
-
 class Registry:
     """The workflows of one service."""
 
     def __init__(self, registrations: Iterable[Registration]):
-        self._by_subject: dict[str, tuple[Registration, bool]] = {}
+        self._by_kind: dict[str, Registration] = {}
         for registration in registrations:
-            kind = registration.kind
-            if subjects.start(kind) in self._by_subject:
-                raise ValueError(f"kind {kind!r} is registered twice")
-            self._by_subject[subjects.start(kind)] = (registration, True)
-            self._by_subject[subjects.wake(kind)] = (registration, False)
+            if registration.kind in self._by_kind:
+                raise ValueError(f"kind {registration.kind!r} is registered twice")
+            self._by_kind[registration.kind] = registration
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of this service."""
-        return tuple(entry.kind for entry, is_start in self._by_subject.values() if is_start)
+        return tuple(self._by_kind)
+
+    def find(self, kind: str) -> Registration | None:
+        """The registration of a kind."""
+        return self._by_kind.get(kind)
 
     def trigger(self, kind: str) -> type[Trigger]:
         """The trigger of a registered kind."""
-        return self._by_subject[subjects.start(kind)][0].trigger
-
-    def command(
-        self,
-        subject: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        origin: str,
-        now: datetime,
-    ) -> Command:
-        """The message as a command. Raises Undecodable with what is wrong and what to send."""
-        found = self._by_subject.get(subject)
-        if found is None:
-            raise Undecodable(f"no workflow is registered for {subject}")
-        registration, is_start = found
-        if len(body) > MAX_CONTENT_BYTES:
-            raise Undecodable(f"{len(body)} bytes; an input may have {MAX_CONTENT_BYTES}")
-        try:
-            if not is_start:
-                wake = decode(body, Wake)
-                return Command(InstanceKey(registration.kind, wake.id), registration, None)
-            trigger = decode(body, registration.trigger)
-        except Refused as refused:
-            field = f"{refused.field}: " if refused.field else ""
-            raise Undecodable(f"{field}{refused.detail}") from refused
-        return Command(
-            InstanceKey(registration.kind, _instance_id(headers, trigger, origin)),
-            registration,
-            StartRequest(
-                input=encode(trigger),
-                created_at=_instant(headers, now),
-                start_at=trigger.start_at,
-                actor=headers.get(subjects.ACTOR, "nats"),
-                idempotency_key=headers.get(subjects.IDEMPOTENCY_KEY),
-                body_hash=headers.get(subjects.BODY_HASH),
-            ),
-            _revision(headers),
-        )
-
-
-def _instance_id(headers: Mapping[str, str], trigger: Trigger, origin: str) -> str:
-    """The id of a start (rule 16): header, body, Nats-Msg-Id, else where the message stands."""
-    given = headers.get(subjects.WORKFLOW_ID)
-    if given is not None:
-        if not is_workflow_id(given):
-            raise Undecodable(
-                f"header {subjects.WORKFLOW_ID} is {given!r}; an id has 1 to 100 letters, digits, "
-                "'_' or '-' and does not begin with '-'"
-            )
-        return given
-    if trigger.id is not None:
-        return trigger.id
-    message_id = headers.get(subjects.MESSAGE_ID)
-    if message_id is not None and is_workflow_id(message_id):
-        return message_id
-    return str(uuid5(NAMESPACE, message_id if message_id is not None else origin))
-
-
-def _instant(headers: Mapping[str, str], now: datetime) -> datetime:
-    text = headers.get(subjects.CREATED_AT)
-    if text is None:
-        return now
-    try:
-        created_at = msgspec.convert(text, datetime)
-    except msgspec.ValidationError as error:
-        raise Undecodable(f"header {subjects.CREATED_AT}: {error}") from error
-    if created_at.tzinfo is None:
-        raise Undecodable(f"header {subjects.CREATED_AT} needs a UTC offset")
-    return created_at
-
-
-def _revision(headers: Mapping[str, str]) -> int | None:
-    # Only a hint that spares a read, so a malformed one is worth no dead letter.
-    text = headers.get(subjects.STATUS_REVISION, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+        return self._by_kind[kind].trigger

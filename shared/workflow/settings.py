@@ -15,5 +15,13 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Retries further away than this park instead of holding the delivery."""
     nak_grace_seconds: float = 5.0
     """How long after a retry by redelivery the timekeeper steps in for it."""
+    call_timeout_seconds: float = 30.0
+    """Time-out of a call whose options name none: somebody may have to wait for it (rule 18)."""
+    call_grace_seconds: float = 5.0
+    """How long after its time-out a call may still arrive where it was sent."""
+    branch_connections: int = 8
+    """Steps of branches that may be open at once in a process: the step pool has as many more."""
+    solitary_claims: int = 3
+    """Claims without progress after which an instance runs alone in its process (rule 23)."""
     poison_claims: int = 10
     """Claims without progress after which an instance ends errored."""

@@ -1,4 +1,4 @@
-"""`ctx.sleep`: parks the instance until an instant that is journaled at the first encounter."""
+"""`ctx.sleep`: suspends a path until an instant that is journaled at the first encounter."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from shared.workflow.branch import Branch
+from shared.workflow.errors import Suspended
 from shared.workflow.execution import Execution
 
 
@@ -26,7 +27,6 @@ async def run_sleep(
             entry = slot.entry("sleeping", started_at=now, due_at=due_at)
             if due_at > now:
                 execution.gather(branch, entry)
-                await execution.park(due_at)
         if due_at > now:
-            await execution.not_yet(due_at)
+            raise branch.interrupted(Suspended(due_at))
         execution.gather(branch, replace(entry, state="complete", finished_at=now))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from random import Random
 from typing import Any
 
-from shared.messages.workflows import ErrorInfo
+from shared.workflow.attempts import result_of, settle_failure, wait_for_attempt
 from shared.workflow.branch import Branch, Slot
-from shared.workflow.codec import decode_result, describe, encode_result
+from shared.workflow.codec import encode_result
+from shared.workflow.compensation import Compensation
 from shared.workflow.errors import (
     Dropped,
     Failure,
     SegmentAborted,
     StepCancelled,
-    StepFailed,
     StepTimeout,
     Transient,
     WorkflowMisuse,
@@ -36,32 +35,29 @@ async def run_step(
     function: Callable[..., Awaitable[Any]],
     body: Body,
     options: Options,
+    compensate: Callable[..., Awaitable[Any]] | None = None,
+    operation: str = "step",
 ) -> Any:
     """Runs `body`, or returns what `function` returned in an earlier run. Raises StepFailed."""
     with execution.operating(branch, name):
-        slot = await execution.take(branch, name, "step")
+        slot = await execution.take(branch, name, operation)
         entry = slot.recorded
         if entry is not None and entry.finished:
             branch.advance(entry)
         else:
             entry = await _attempt(execution, branch, slot, body, options)
-    if entry.state == "skipped":
-        return SKIPPED
-    if entry.state == "failed":
-        error = entry.error or ErrorInfo(name="unknown", message="no reason was recorded")
-        raise StepFailed(name, error.name, error.message)
-    # Decoded even when it was made just now: run() sees what every replay will see.
-    return decode_result(entry.result or b"null", function)
+    result = result_of(name, entry, function)
+    if compensate is not None and result is not SKIPPED:
+        execution.compensations.append(
+            Compensation(slot.ordinal, name, "step", compensate, result, options)
+        )
+    return result
 
 
 async def _attempt(
     execution: Execution, branch: Branch, slot: Slot, body: Body, options: Options
 ) -> Entry:
-    recorded = slot.recorded
-    now = execution.clock.now()
-    if recorded is not None and recorded.due_at is not None and recorded.due_at > now:
-        await execution.not_yet(recorded.due_at)
-    started_at = recorded.started_at if recorded else now
+    started_at = wait_for_attempt(execution, branch, slot)
     failure = execution.failure_at(slot.key)
     if failure is None:
         try:
@@ -71,12 +67,12 @@ async def _attempt(
         except WorkflowMisuse:
             raise
         except Exception as error:
-            if execution.is_transient(error):
+            if execution.is_transient(branch, error):
                 raise execution.interrupted(Dropped(str(error))) from error
-            failure = Failure(slot.key, started_at, error)
+            failure = Failure(slot.key, slot.attempt, started_at, error)
             if execution.fused:
                 raise execution.interrupted(SegmentAborted(failure)) from error
-    return await _settle_failure(execution, branch, slot, failure, options)
+    return await settle_failure(execution, branch, slot, failure, options)
 
 
 async def _run(
@@ -92,16 +88,16 @@ async def _run(
         finished_at=execution.clock.now(),
         result=None if skipped else encode_result(result, slot.key.name),
     )
-    execution.gather(branch, entry, step)
+    execution.gather(branch, entry, step=step)
     if not execution.fused:
-        await execution.commit_running()
+        await execution.commit_running(branch)
     return entry
 
 
 async def _run_body(
     execution: Execution, branch: Branch, slot: Slot, body: Body, options: Options
 ) -> tuple[Any, Step]:
-    transaction = await execution.open()
+    transaction = await execution.open(branch.segment)
     instance = execution.instance
     step = Step(
         transaction.connection,
@@ -110,21 +106,26 @@ async def _run_body(
         instance.key.id,
     )
     if options.timeout is None:
-        return await _uncancelled(body(step)), step
+        return await uncancelled(body(step)), step
     seconds = options.timeout.total_seconds()
     if seconds > execution.settings.lease_seconds:
         await transaction.allow_idle(seconds)
+    return await within(seconds, body(step)), step
+
+
+async def within(seconds: float, body: Awaitable[Any]) -> Any:
+    """The body's result. Raises StepTimeout when it takes longer, in machine time."""
     bound = asyncio.timeout(seconds)
     try:
         async with bound:
-            return await _uncancelled(body(step)), step
+            return await uncancelled(body)
     except TimeoutError as error:
         if bound.expired():
             raise StepTimeout(f"took longer than {seconds:g} s") from error
         raise
 
 
-async def _uncancelled(body: Awaitable[Any]) -> Any:
+async def uncancelled(body: Awaitable[Any]) -> Any:
     """The body's result. Raises StepCancelled when what it awaited was cancelled, not the worker:
     that is an attempt, and would else end the worker's task without a word."""
     try:
@@ -133,36 +134,4 @@ async def _uncancelled(body: Awaitable[Any]) -> Any:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise StepCancelled("something that the step awaited was cancelled") from error
-
-
-async def _settle_failure(
-    execution: Execution, branch: Branch, slot: Slot, failure: Failure, options: Options
-) -> Entry:
-    """Records a failed attempt: another follows later, or the step has failed for good."""
-    await execution.discard()
-    instance = execution.instance
-    now = execution.clock.now()
-    error = describe(failure.error, slot.key.name)
-    random = Random(f"{instance.key}/{instance.run}/{slot.key}/{slot.attempt}")
-    delay = options.retry.delay_after(slot.attempt, failure.error, random)
-    if delay is not None:
-        retrying = slot.entry(
-            "retrying",
-            attempts=slot.attempt,
-            started_at=failure.started_at,
-            due_at=now + delay,
-            error=error,
-        )
-        execution.gather(branch, retrying)
-        await execution.retry_at(now + delay, delay)
-    failed = slot.entry(
-        "failed",
-        attempts=slot.attempt,
-        started_at=failure.started_at,
-        finished_at=now,
-        error=error,
-    )
-    execution.gather(branch, failed)
-    await execution.commit_running()
-    return failed
+        raise StepCancelled("something that was awaited in it was cancelled") from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 import pytest
 
@@ -12,7 +13,8 @@ from shared.messages import subjects
 from shared.messages.clock import ClockQuery, ClockReading, ClockReport, ClockSet
 from shared.runtime.virtual.coordinator import Coordinator
 from shared.runtime.virtual.members import Members
-from tests.acceptance.timer_service import StartNorth, StartSouth
+from shared.workflow.crons import Cron, Timetable, nominal_id
+from tests.acceptance.timer_service import SUNDAYS, StartNorth, StartSouth
 from tests.acceptance.timers import SERVICES, Firing, Timers, running_timers
 
 DAY = 24
@@ -31,6 +33,13 @@ def expected(workflow_id: str, begun: datetime, hours: tuple[int, ...]) -> list[
         begun += timedelta(hours=each)
         firings.append(Firing(workflow_id, f"after_{each}", begun))
     return firings
+
+
+def nominal_times(cron: Cron, since: datetime) -> Iterator[datetime]:
+    timetable = Timetable(cron.expression, cron.time_zone)
+    while True:
+        since = timetable.after(since)
+        yield since
 
 
 @pytest.mark.rule("engine-29")
@@ -57,8 +66,13 @@ async def test_every_timer_fires_at_its_own_instant_and_in_order_over_all_servic
     firings = await timers.firings("order-")
     instants = [firing.instant for firing in firings]
     assert instants == sorted(instants)
+    sundays = list(
+        takewhile(lambda at: at <= begun + timedelta(days=60), nominal_times(SUNDAYS, begun))
+    )
+    assert len(sundays) >= 8
     assert sorted(firings) == sorted(
         [
+            *(Firing(nominal_id(SUNDAYS.name, at), "begun", at) for at in sundays),
             *(each for name, hours in plans.items() for each in expected(name, begun, hours)),
             Firing("order-never", "begun", begun),
             *expected("order-failing", begun, (2 * DAY,)),

@@ -14,6 +14,7 @@ from shared.messages.workflows import Trigger
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.process import main
 from shared.workflow.context import WorkflowContext
+from shared.workflow.crons import Cron
 from shared.workflow.options import Retry
 from shared.workflow.registry import register
 from shared.workflow.step import Step
@@ -46,6 +47,10 @@ class StartNorth(StartTimer, frozen=True, kw_only=True):
 class StartSouth(StartTimer, frozen=True, kw_only=True):
     kind = "south_timer"
     service = "south"
+
+
+SUNDAYS = Cron("order-sundays", StartSouth(), "0 12 * * 0")
+"""Nothing sleeps in these instances: they tell when they were started."""
 
 
 class TimerWorkflow:
@@ -108,7 +113,10 @@ def define(settings: TimerSettings) -> ServiceDefinition:
     """The service that the settings name."""
     trigger = StartNorth if settings.timers == "north" else StartSouth
     return ServiceDefinition(
-        settings.timers, workflows=[register(trigger, TimerWorkflow(trigger.kind))]
+        settings.timers,
+        workflows=[register(trigger, TimerWorkflow(trigger.kind))],
+        crons=[SUNDAYS] if trigger is StartSouth else [],
+        crons_revision=1 if trigger is StartSouth else 0,
     )
 
 

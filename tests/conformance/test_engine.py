@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from shared.messages.workflows import Status
-from shared.testing.memory import MemoryDelivery
+from shared.testing.memory_delivery import MemoryDelivery
 from shared.testing.samples import StartSample
 from shared.workflow.records import Claim, InstanceKey
 from tests.conformance.conftest import Bench

@@ -148,6 +148,8 @@ class Acknowledged:
         self.headers = inner.headers
         self.attempt = inner.attempt
         self.origin = inner.origin
+        self.position = inner.position
+        self.before = inner.before
 
     async def ack(self) -> None:
         """Too late."""

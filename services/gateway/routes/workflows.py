@@ -121,21 +121,7 @@ class WorkflowRoutes:
         return await self._status(request, request.match_info["id"])
 
     async def _status(self, request: web.Request, workflow_id: str) -> web.Response:
-        if not workflow_id:
-            raise Refused(
-                "workflow_id_required", "add the workflow's id: ?id=…", status=400, field="id"
-            )
-        if not is_workflow_id(workflow_id):
-            raise Refused(
-                "invalid_workflow_id",
-                "an id has 1 to 100 letters, digits, '_' or '-' and does not begin with '-'",
-                status=400,
-                field="id",
-            )
-        kind = request.query.get("kind")
-        if kind is not None:
-            kind = known_kind(kind)
-        return answer(await self._reader.read(workflow_id, kind))
+        return answer(await self._reader.read(*id_and_kind(request, workflow_id)))
 
     def _prepare_batch(self, kind: str, request: web.Request, body: dict[str, Any]) -> list[Start]:
         instances = convert(body, Batch).instances
@@ -172,6 +158,25 @@ class WorkflowRoutes:
                 field=wrong[0][0],
             )
         return starts
+
+
+def id_and_kind(request: web.Request, workflow_id: str) -> tuple[str, str | None]:
+    """The instance that a request means. Raises Refused for what cannot be one."""
+    if not workflow_id:
+        raise Refused(
+            "workflow_id_required", "add the workflow's id: ?id=…", status=400, field="id"
+        )
+    if not is_workflow_id(workflow_id):
+        raise Refused(
+            "invalid_workflow_id",
+            "an id has 1 to 100 letters, digits, '_' or '-' and does not begin with '-'",
+            status=400,
+            field="id",
+        )
+    kind = request.query.get("kind")
+    if kind is not None:
+        kind = known_kind(kind)
+    return workflow_id, kind
 
 
 def known_kind(kind: str) -> str:

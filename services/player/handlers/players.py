@@ -6,11 +6,11 @@ from typing import TypeVar
 from uuid import UUID
 
 from services.player.models import PlayerState
-from services.player.rules.zones import known_zones
 from services.player.store import LedgerStore, ReadingStore
 from shared.messages.player import Progress
 from shared.messages.problems import Refused
 from shared.runtime.handling import Work
+from shared.workflow.zones import known_zones
 
 T = TypeVar("T")
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
 from services.player.app import service as player_service
 from shared.jetstream import topology
 from shared.jetstream.connection import close, connect, jetstream
+from shared.messages.workflows import StartPlayer
 from shared.runtime.config import load
 from shared.runtime.definition import ServiceSettings
 from shared.runtime.service import Service
+from shared.workflow.crons import Cron
 from tests.integration.docs.wire import Wire
+
+NOBODY = UUID("00000000-0000-4000-8000-000000000000")
+"""A run of the page's own player would clean up the old sessions that the page asks for."""
+NIGHTLY = Cron("nightly", StartPlayer(player_id=NOBODY), "0 3 * * *", "Europe/Berlin")
 
 MakeDatabase = Callable[[str], Awaitable[str]]
 
@@ -37,7 +45,8 @@ async def wire(database_url: str, nats_url: str) -> AsyncIterator[Wire]:
         await topology.ensure(jetstream(client), "player", ["player"])
         wire = Wire(client)
         await wire.listen()
-        service = Service(player_service(), settings)
+        definition = replace(player_service(), crons=[NIGHTLY], crons_revision=1)
+        service = Service(definition, settings)
         running = asyncio.create_task(service.run())
         # The wake of nobody, acknowledged once the service takes messages and requests.
         await wire.publish("workflows.player.wake", b'{"id": "nobody"}')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import asyncpg
@@ -9,8 +10,10 @@ import msgspec
 import pytest
 from nats.js.errors import NoStreamResponseError
 
+from shared.messages.notices import Notice
 from shared.messages.problems import Problem
 from shared.messages.workflows import Status, StatusDocument
+from shared.postgres.notices import NoticeStore
 from tests.integration.docs.wire import Wire
 from tests.markdown import Block, blocks, table
 
@@ -52,7 +55,18 @@ async def ask(wire: Wire, subject: str, body: bytes) -> None:
     assert same_fields(msgspec.json.decode(reply), expected), f"{subject}: {reply!r}"
 
 
-async def test_the_examples_are_carried_out_and_answered_as_shown(wire: Wire) -> None:
+async def post_notice(database_url: str) -> None:
+    """What the examples about notices are about; no request posts one."""
+    connection = await asyncpg.connect(database_url)
+    notice = msgspec.convert(ANSWERS["PostedNotice"], Notice)
+    await NoticeStore(connection).post(notice, datetime(2026, 3, 2, 12, tzinfo=UTC))
+    await connection.close()
+
+
+async def test_the_examples_are_carried_out_and_answered_as_shown(
+    wire: Wire, database_url: str
+) -> None:
+    await post_notice(database_url)
     creation, *commands = examples("commands")
     await ask(wire, creation.about[0], creation.text.encode())
     for block in (*examples("workflows"), *examples("ingest")):

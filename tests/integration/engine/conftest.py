@@ -26,6 +26,8 @@ from shared.runtime.handling import AnyHandler
 from shared.runtime.service import Service
 from shared.testing.samples import EFFECTS_SQL, SampleWorkflow, StartSample
 from shared.testing.servers import Databases
+from shared.workflow.crons import Cron
+from shared.workflow.ports import Clock
 from shared.workflow.records import InstanceKey, OutboxMessage
 from shared.workflow.registry import Workflow, register
 
@@ -37,6 +39,7 @@ CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN PERFORM pg_notify('changed', ''); RETURN NULL; END $$;
 CREATE TRIGGER told AFTER INSERT OR UPDATE ON workflow_instances
     FOR EACH STATEMENT EXECUTE FUNCTION tell();
+CREATE TRIGGER told AFTER INSERT OR UPDATE ON crons FOR EACH STATEMENT EXECUTE FUNCTION tell();
 CREATE TRIGGER told AFTER INSERT ON dead_letters FOR EACH STATEMENT EXECUTE FUNCTION tell();
 """
 
@@ -140,7 +143,7 @@ class Place:
             if (
                 stored is None
                 or stored.document.status != status
-                or stored.document.order != tuple(order)
+                or stored.document.order != (*order, 0)
             ):
                 wrong.append(workflow_id)
         await client.close()
@@ -173,6 +176,8 @@ class StartService(Protocol):
         workflow: Workflow[StartSample] | None = None,
         *,
         facts: Sequence[AnyHandler] = (),
+        crons: Sequence[Cron] = (),
+        clock: Clock | None = None,
         **settings: Any,
     ) -> Awaitable[Replica]: ...
 
@@ -219,12 +224,18 @@ async def start_service() -> AsyncIterator[StartService]:
         workflow: Workflow[StartSample] | None = None,
         *,
         facts: Sequence[AnyHandler] = (),
+        crons: Sequence[Cron] = (),
+        clock: Clock | None = None,
         **settings: Any,
     ) -> Replica:
         definition = ServiceDefinition(
-            "sample", [register(StartSample, workflow or SampleWorkflow())], facts=facts
+            "sample",
+            [register(StartSample, workflow or SampleWorkflow())],
+            facts=facts,
+            crons=crons,
+            crons_revision=1 if crons else 0,
         )
-        service = Service(definition, place.settings(**settings))
+        service = Service(definition, place.settings(**settings), clock)
         replicas.append(Replica(service, asyncio.create_task(service.run())))
         return replicas[-1]
 

@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 
 from shared.postgres.clock import ClockStore
+from shared.postgres.store import PostgresStore
+from shared.workflow.records import InstanceKey
 from tests.conftest import MakeDatabase
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -104,3 +106,19 @@ async def test_unsent_messages_are_counted(
     await pool.execute("UPDATE outbox SET sent_at = clock_timestamp() WHERE message_id = 'a'")
 
     assert (await store.activity(NOW)).unsent == 1
+
+
+async def test_a_message_of_the_inbox_is_looked_after_once_before_the_clock_goes_on(
+    store: ClockStore, pool: asyncpg.Pool[asyncpg.Record]
+) -> None:
+    await pool.execute(
+        "INSERT INTO inbox (kind, id, message_id, category, type, payload, stream, stream_seq,"
+        " created_at) VALUES ('timer', 'one', 'm', 'signal', 'paid', '{}', 'S', 1, $1)",
+        NOW,
+    )
+    assert (await store.activity(NOW)).held == 1
+
+    await store.hurry_unread()
+    steps = PostgresStore("player", pool, pool)
+    assert await steps.take_due(NOW, 10) == [InstanceKey("timer", "one")]
+    assert (await store.activity(NOW)).held == 0

@@ -16,11 +16,12 @@ from shared.messages.workflows import Wake
 from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.runtime.handling import Handler, Work
+from shared.runtime.outbox import Outbox
 from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
 from shared.runtime.timekeeper import Timekeeper
 from shared.testing.clocks import ManualClock
-from shared.testing.memory import MemoryDelivery, MemoryPublisher
+from shared.testing.memory_delivery import MemoryDelivery, MemoryPublisher
 from shared.testing.rig import Rig
 from shared.testing.samples import SampleWorkflow, StartSample
 from shared.workflow.records import ClaimRequest, InstanceKey, OutboxMessage
@@ -154,9 +155,8 @@ async def test_a_fact_that_its_handler_can_never_take_goes_to_the_dead_letters(
     pool = await create_pool(place.database_url, size=1, name="test", idle_timeout_seconds=30)
     dispatcher = Dispatcher(
         "sample",
-        pool=pool,
+        outbox=Outbox(pool, store, MemoryPublisher()),
         store=store,
-        publisher=MemoryPublisher(),
         clock=ManualClock(),
         new_id=uuid4,
         facts={"told": Handler("told", Told, take)},

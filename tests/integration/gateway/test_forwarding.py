@@ -12,7 +12,8 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from nats.aio.client import Client
 
-from services.gateway.routes import achievements, players, sessions
+from services.gateway.routes import achievements, notices, players, sessions
+from services.gateway.routes.forwarding import ANY_SERVICE
 from shared.jetstream.requests import RequestServer
 from shared.messages import subjects
 from shared.messages.problems import Refused
@@ -40,8 +41,9 @@ class PlayerService:
         self.failure: Exception | None = None
 
     def answers(self) -> dict[str, Any]:
-        rows = (*players.TABLE, *sessions.TABLE, *achievements.TABLE)
-        return {row.subject: self._answer(row.subject) for row in rows}
+        rows = (*players.TABLE, *sessions.TABLE, *achievements.TABLE, *notices.TABLE)
+        asked = [row.subject.replace(ANY_SERVICE, "player") for row in rows]
+        return {subject: self._answer(subject) for subject in asked}
 
     def _answer(self, subject: str) -> Any:
         async def answer(body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -132,11 +134,25 @@ ADDRESSES: list[tuple[str, str, Any, int, str]] = [
         200,
         "commands.player.update_achievement",
     ),
+    (
+        "GET",
+        "/api/notices?service=player&recipient=ann&since=2026-03-02T12:00:00Z",
+        None,
+        200,
+        "queries.player.notices",
+    ),
+    (
+        "POST",
+        "/api/notices/7/acknowledge?service=player",
+        None,
+        200,
+        "commands.player.acknowledge_notice",
+    ),
 ]
 
 
 def test_every_address_of_the_tables_is_tried() -> None:
-    rows = (*players.TABLE, *sessions.TABLE, *achievements.TABLE)
+    rows = (*players.TABLE, *sessions.TABLE, *achievements.TABLE, *notices.TABLE)
     assert len(ADDRESSES) == len(rows)
 
 
@@ -203,6 +219,11 @@ async def test_an_id_that_was_left_out_is_the_same_for_a_repeated_request(
         ("GET", f"/api/players/{PLAYER}/xp?limit=0", None, "limit"),
         ("GET", f"/api/players/{PLAYER}/xp?limit=many", None, "limit"),
         ("POST", f"/api/players/{PLAYER}/notifications/x/acknowledge", None, "notificationId"),
+        ("GET", "/api/notices", None, "service"),
+        ("GET", "/api/notices?service=player.spend", None, "service"),
+        ("GET", "/api/notices?service=player&since=yesterday", None, "since"),
+        ("POST", "/api/notices/7/acknowledge", None, "service"),
+        ("POST", "/api/notices/x/acknowledge?service=player", None, "noticeId"),
         ("POST", f"/api/players/{PLAYER}/spend", {"coins": 1}, "key"),
         ("POST", f"/api/players/{PLAYER}/spend", {"key": "k", "coins": "1"}, "coins"),
         ("POST", f"/api/players/{PLAYER}/spend", {"key": "k", "coins": -1}, "coins"),

@@ -27,7 +27,7 @@ from shared.messages.player import (
 )
 from shared.messages.workflows import Status
 from shared.runtime.handling import Work
-from shared.testing.memory import MemoryPublisher
+from shared.testing.memory_delivery import MemoryPublisher
 from tests.integration.player.game import Game
 
 DAY = timedelta(days=1)

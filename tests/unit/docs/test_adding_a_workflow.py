@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.player.app import service
+from shared.runtime.crons import checked
 from shared.workflow.registry import Registry
 from tests.markdown import execute
 
@@ -24,3 +25,4 @@ async def test_the_guides_own_test_passes(name: str) -> None:
 def test_the_guides_registration_fits_beside_those_of_the_service() -> None:
     registry = Registry([*service().workflows, *GUIDE["workflows"]])
     assert "welcome" in registry.kinds
+    assert checked(GUIDE["crons"], GUIDE["crons_revision"], registry)

@@ -12,21 +12,26 @@ from aiohttp import web
 from nats.aio.client import Client
 
 from services.gateway.app import create_app
-from services.gateway.routes import achievements, players, sessions
+from services.gateway.routes import achievements, notices, players, sessions
+from services.gateway.routes.forwarding import ANY_SERVICE
 from services.gateway.routes.workflows import Batch
 from services.player.handlers import COMMANDS, QUERIES
 from shared.messages import problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.runtime.config import Secret
+from shared.runtime.handling import AnyHandler
+from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
 from shared.testing.clocks import ManualClock
 from tests.markdown import ROOT, Block, blocks, table
 
 PAGE = "docs/http.md"
-FORWARDED = (*players.TABLE, *sessions.TABLE, *achievements.TABLE)
-HANDLERS = {
+FORWARDED = (*players.TABLE, *sessions.TABLE, *achievements.TABLE, *notices.TABLE)
+HANDLERS: dict[str, AnyHandler] = {
     **{subjects.command("player", each.name): each for each in COMMANDS},
     **{subjects.query("player", each.name): each for each in QUERIES},
+    subjects.query(ANY_SERVICE, NOTICES.name): NOTICES,
+    subjects.command(ANY_SERVICE, ACKNOWLEDGE_NOTICE.name): ACKNOWLEDGE_NOTICE,
 }
 RAISED_BY = {"Refused", "StartRefused", "_problem", "Problem"}
 OF_DEAD_LETTERS_ALONE = {"poisoned", "unknown_fact"}

@@ -11,21 +11,26 @@ import pytest
 from services.player.handlers import FACTS, QUERIES
 from services.player.handlers.commands import COMMANDS as REQUESTS
 from services.player.workflows.player import PlayerWorkflow
-from shared.messages import player, problems, subjects, workflows
+from shared.messages import notices, player, problems, schedules, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.messages.events import Event, EventEnvelope
 from shared.messages.problems import Refused
 from shared.runtime.handling import AnyHandler
+from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
+from shared.runtime.schedules import ScheduleHandlers
 from shared.testing.clocks import ManualClock
+from shared.testing.memory_delivery import MemoryDelivery
+from shared.workflow.commands import read as read_command
 from shared.workflow.errors import Undecodable
 from shared.workflow.registry import Registry, register
 from tests.markdown import Block, blocks, read, table
 
 PAGE = "docs/messages.md"
+SCHEDULES = ScheduleHandlers("player")
 NAMED = {
     name: value
-    for module in (player, problems, workflows)
+    for module in (notices, player, problems, schedules, workflows)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Message)
 }
@@ -70,12 +75,19 @@ def test_an_example_is_what_its_struct_takes(block: Block) -> None:
 
 def test_there_is_an_example_of_every_message_on_every_subject() -> None:
     requests: set[tuple[str, type[Message]]] = {
-        *((subjects.command("player", each.name), each.message) for each in REQUESTS),
-        *((subjects.query("player", each.name), each.message) for each in QUERIES),
+        *(
+            (subjects.command("player", each.name), each.message)
+            for each in (*REQUESTS, *SCHEDULES.commands(), ACKNOWLEDGE_NOTICE)
+        ),
+        *(
+            (subjects.query("player", each.name), each.message)
+            for each in (*QUERIES, *SCHEDULES.queries(), NOTICES)
+        ),
         (subjects.query("player", "instance"), workflows.InstanceQuery),
         *((subjects.ingest("player", each.name), each.message) for each in FACTS),
         *((subjects.start(kind), trigger) for kind, trigger in workflows.TRIGGERS.items()),
         *((subjects.wake(kind), workflows.Wake) for kind in workflows.TRIGGERS),
+        *((subjects.control(kind), workflows.ControlCommand) for kind in workflows.TRIGGERS),
         *(
             (subjects.event("player", each.name), each)
             for each in NAMED.values()
@@ -100,7 +112,16 @@ def name_of(message: type[Message]) -> str:
 def test_the_tables_name_every_request_with_its_answer() -> None:
     instance = ("instance", "InstanceQuery", "StatusDocument")
     documented = table(PAGE, "name", "Struct", "answers")
-    assert documented == [*rows(REQUESTS), *rows(FACTS), *rows(QUERIES), instance]
+    assert documented == [
+        *rows(REQUESTS),
+        *rows(FACTS),
+        *rows([ACKNOWLEDGE_NOTICE]),
+        *rows(QUERIES),
+        instance,
+        *rows([NOTICES]),
+        *rows(SCHEDULES.commands()),
+        *rows(SCHEDULES.queries()),
+    ]
     answers = {block.about[1] for block in RIGHT if block.about[0] == "answer"}
     assert answers == {row[2] for row in documented}
 
@@ -125,7 +146,9 @@ def test_what_is_said_to_be_a_dead_letter_does_not_decode() -> None:
     start = examples["undecodable"]
     registry = Registry([register(workflows.StartPlayer, PlayerWorkflow())])
     with pytest.raises(Undecodable, match="playerId: Invalid UUID"):
-        registry.command(start.about[1], {}, start.text.encode(), "DOCS/0/1", ManualClock().now())
+        read_command(
+            registry, MemoryDelivery(start.about[1], start.text.encode()), ManualClock().now()
+        )
     with pytest.raises(Refused) as refused:
         decode(examples["invalid_message"].text.encode(), player.SessionReported)
     assert refused.value.code == "invalid_message"

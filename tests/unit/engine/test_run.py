@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from shared.messages.workflows import Status, Trigger
-from shared.testing.memory import MemoryPublisher, MemoryStore
+from shared.testing.memory import MemoryStore
+from shared.testing.memory_delivery import MemoryPublisher
 from shared.testing.memory_status import MemoryStatusBucket
 from shared.testing.rig import Rig
 from shared.testing.samples import SampleWorkflow, StartSample
@@ -219,7 +220,7 @@ class BrokenStatus(MemoryStatusBucket):
         self.failures = failures
 
     async def put(
-        self, key: InstanceKey, document: bytes, order: tuple[int, int], revision: int | None
+        self, key: InstanceKey, document: bytes, order: tuple[int, int, int], revision: int | None
     ) -> int | None:
         if self.failures:
             self.failures -= 1

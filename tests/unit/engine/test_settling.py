@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.messages.workflows import Status
-from shared.testing.memory import MemoryDelivery, MemoryStore
+from shared.testing.memory import MemoryStore
+from shared.testing.memory_delivery import MemoryDelivery
 from shared.testing.rig import Rig
 from shared.testing.samples import SampleWorkflow, StartSample
 from shared.workflow.errors import Transient

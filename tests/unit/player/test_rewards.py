@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from services.player.models import Streak
 from services.player.rules.rewards import claim, reward_day
-from services.player.rules.zones import known_zones
 from shared.workflow.errors import NonRetryableError
+from shared.workflow.zones import known_zones
 
 BASE_XP = 10
 FIRST = date(2026, 3, 1)

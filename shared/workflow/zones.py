@@ -1,4 +1,4 @@
-"""Which time zones a player may have."""
+"""Which time zones there are."""
 
 from __future__ import annotations
 

@@ -1,0 +1,198 @@
+"""How a claim of an instance ends: each of these commits it and tells how the delivery goes on."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.messages import subjects
+from shared.messages.base import encode
+from shared.messages.workflows import Action, ControlCommand, ErrorInfo, Status
+from shared.workflow.children import notice_of, orphans
+from shared.workflow.codec import encode_result
+from shared.workflow.controls import Decision
+from shared.workflow.errors import (
+    Interruption,
+    NotYet,
+    Parked,
+    RetryLater,
+    SegmentAborted,
+    Suspended,
+)
+from shared.workflow.execution import Execution
+from shared.workflow.records import OutboxMessage
+
+
+async def park(execution: Execution, suspended: Suspended) -> Interruption:
+    """Commits the instance as waiting, unless something has come for it meanwhile (rule 12).
+
+    An early wake changes nothing: an uncommitted claim vanishes (rule 2).
+    """
+    segment, inbox = execution.root.segment, execution.inbox
+    if not (execution.secured or execution.created or segment.entries):
+        return NotYet()
+    if suspended.machine_seconds is not None:
+        # Nobody's lease: machine time has no other timer.
+        await execution.commit(segment, Status.RUNNING, lease_seconds=suspended.machine_seconds)
+        return Parked()
+    wake_at, retry = suspended.wake_at, suspended.retry
+    settings = execution.settings
+    by_redelivery = (
+        retry is not None
+        and retry.total_seconds() <= settings.longest_nak_seconds
+        and not execution.clock.is_virtual
+    )
+    grace = timedelta(seconds=settings.nak_grace_seconds if by_redelivery else 0)
+    await execution.commit(
+        segment,
+        Status.WAITING,
+        wake_at=wake_at,
+        due_at=None if wake_at is None else wake_at + grace,
+        unless=lambda: inbox.decision.acts or inbox.holds(suspended.wanted),
+    )
+    if by_redelivery and retry is not None and wake_at is not None:
+        return RetryLater(wake_at, retry.total_seconds())
+    return Parked()
+
+
+async def complete(execution: Execution, output: object) -> None:
+    """Ends the instance with its output, unless a control has come first."""
+    execution.instance.output = encode_result(output, "run()")
+    await _finish(execution, Status.COMPLETE)
+
+
+async def fail(execution: Execution, error: ErrorInfo) -> None:
+    """Ends the instance errored; finished steps stay finished."""
+    execution.instance.error = error
+    await _finish(execution, Status.ERRORED)
+
+
+async def roll_back(execution: Execution, ending: Status, error: ErrorInfo | None) -> Interruption:
+    """Commits, before the first compensation, that there will be some, and why (rule 19)."""
+    instance = execution.instance
+    instance.rollback, instance.ending, instance.error = "running", ending, error
+    await execution.commit(execution.root.segment, Status.RUNNING, lease_seconds=0.0)
+    return SegmentAborted()
+
+
+async def end_rollback(execution: Execution, failed: list[ErrorInfo]) -> None:
+    """Ends the instance after its compensations; one that failed for good is named."""
+    instance = execution.instance
+    instance.rollback = "failed" if failed else "complete"
+    ending, instance.ending = instance.ending or Status.ERRORED, None
+    if failed:
+        instance.error = failed[0]
+    await _finish(execution, Status.ERRORED if failed else ending, rolled_back=True)
+    if execution.inbox.decision.action is Action.RESTART:
+        # It had to wait until all was undone.
+        raise execution.interrupted(SegmentAborted())
+
+
+async def obey(execution: Execution, decision: Decision) -> Interruption | None:
+    """Carries out what the inbox asks for; None where the run then simply goes on."""
+    instance, segment = execution.instance, execution.root.segment
+    execution.inbox.settle(decision.taken)
+    segment.taken.extend(decision.taken)
+    instance.control = decision.control
+    match decision.action:
+        case Action.PAUSE:
+            await execution.commit(segment, Status.PAUSED)
+            return Parked()
+        case Action.TERMINATE:
+            if decision.command is not None and decision.command.rollback:
+                return await roll_back(execution, Status.TERMINATED, None)
+            await _terminate(execution)
+            return Parked()
+        case Action.RESTART:
+            return await _restart(execution, decision.command)
+        case Action.RESUME:
+            instance.error = None
+        case None if instance.status is Status.PAUSED and instance.wake_at is None:
+            await execution.commit(segment, Status.PAUSED)
+            return Parked()
+        case None if instance.status.ended:
+            await execution.commit(segment, instance.status)
+            return Parked()
+        case None:
+            pass
+    instance.finished_at = None
+    await execution.secure(progress=True)
+    return None
+
+
+async def pause_for_mismatch(execution: Execution, error: ErrorInfo, wake_at: datetime) -> None:
+    """Releases an instance that this build cannot follow, shown as paused (rule 22)."""
+    await execution.discard(execution.root)
+    execution.instance.error = error
+    await execution.commit(execution.root.segment, Status.PAUSED, wake_at=wake_at, due_at=wake_at)
+
+
+async def release(execution: Execution, *, progress: bool) -> None:
+    """Gives up a committed claim at once instead of letting its lease run out, unless a call that
+    nobody has heard of again still needs it."""
+    await execution.discard(execution.root)
+    if execution.secured and execution.instance.status is Status.RUNNING:
+        await execution.commit(
+            execution.root.segment,
+            Status.RUNNING,
+            lease_seconds=execution.held_seconds,
+            progress=progress,
+        )
+
+
+async def give_back(execution: Execution) -> Interruption:
+    """Commits what has gathered and leaves the instance to the next claim."""
+    await execution.commit(execution.root.segment, Status.RUNNING, lease_seconds=0.0)
+    return SegmentAborted()
+
+
+async def _finish(execution: Execution, status: Status, *, rolled_back: bool = False) -> None:
+    """The one place that writes terminal states; it tells the parent too (rule 24)."""
+    instance, inbox = execution.instance, execution.inbox
+    instance.finished_at = now = execution.clock.now()
+    await execution.commit(
+        execution.root.segment,
+        status,
+        notice=notice_of(instance, status, now),
+        unless=None if rolled_back else lambda: inbox.decision.acts,
+    )
+
+
+async def _terminate(execution: Execution) -> None:
+    instance = execution.instance
+    segment = execution.root.segment
+    for child in orphans(execution.journal.values()):
+        segment.messages.append(
+            OutboxMessage(
+                id=f"terminate/{child}/{instance.key}/{instance.run}",
+                subject=subjects.control(child.kind),
+                headers={subjects.ACTOR: f"workflow:{instance.key}"},
+                body=encode(ControlCommand(id=child.id, action=Action.TERMINATE)),
+            )
+        )
+    instance.finished_at = now = execution.clock.now()
+    await execution.commit(
+        segment, Status.TERMINATED, notice=notice_of(instance, Status.TERMINATED, now)
+    )
+
+
+async def _restart(execution: Execution, command: ControlCommand | None) -> Interruption:
+    """Begins the instance's next run; epoch, version and the last control are never reset."""
+    instance = execution.instance
+    keep_before = None
+    if command is not None and command.from_step is not None:
+        keep_before = _place_of(command.from_step, execution)
+    instance.run += 1
+    instance.started_at = execution.clock.now()
+    instance.output = instance.error = instance.finished_at = None
+    instance.rollback = instance.ending = None
+    await execution.commit(
+        execution.root.segment, Status.RUNNING, lease_seconds=0.0, keep_before=keep_before
+    )
+    return SegmentAborted()
+
+
+def _place_of(step: str, execution: Execution) -> int:
+    """The place on the main path where the step, or the branches that hold it, begin."""
+    found = [entry for entry in execution.journal.values() if entry.name == step]
+    entry = min(found, key=lambda each: each.ordinal)
+    return entry.position if entry.path == "" else int(entry.path.partition(".")[0])

@@ -1,4 +1,4 @@
-"""The command line: `padawanforge run`, `demo`, `migrate` and `nats-users`."""
+"""The command line: `padawanforge run`, `demo`, `migrate`, `nats-users` and `clock`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import asyncpg
 import typer
 from rich.console import Console
 
+from services import clock
+from services.clock import ClockError
 from services.demo import run_demo
 from services.stack.session import keep_running, until_stopped
 from services.stack.stack import migrate_service
@@ -25,13 +27,23 @@ app = typer.Typer(help="Durable background workflows for a game.", no_args_is_he
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+clock_app = typer.Typer(
+    help="Business time of a stack that runs with CLOCK=virtual.", no_args_is_help=True
+)
+app.add_typer(clock_app, name="clock")
+
 DataFolder = Annotated[Path, typer.Option("--data", help="Folder of data, logs and stack.json.")]
+ClockMode = Annotated[
+    Literal["system", "virtual"],
+    typer.Option("--clock", envvar="CLOCK", help="What tells business time."),
+]
 
 
 @app.command()
-def run(data: DataFolder = Path(".data")) -> None:
+def run(data: DataFolder = Path(".data"), clock_mode: ClockMode = "system") -> None:
     """Starts everything on this machine and stays up until Ctrl-C."""
-    _finish(asyncio.run(_told(until_stopped(data, os.environ, _say, keep_running(_say)))))
+    environment = {**os.environ, "CLOCK": clock_mode}
+    _finish(asyncio.run(_told(until_stopped(data, environment, _say, keep_running(_say)))))
 
 
 @app.command()
@@ -55,6 +67,30 @@ def nats_users() -> None:
     typer.echo(authorization(users(kinds_by_service()), variable), nl=False)
 
 
+@clock_app.command("show")
+def clock_show(data: DataFolder = Path(".data")) -> None:
+    """Shows where each process's business time stands, and what is due next."""
+    _finish(asyncio.run(_told(clock.show(data, console))))
+
+
+@clock_app.command("advance")
+def clock_advance(
+    duration: Annotated[str, typer.Argument(help="How far, such as 30d, 12h, 90m or 1d12h.")],
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Advances business time; whatever falls due on the way is done at its own instant."""
+    _finish(asyncio.run(_told(clock.advance(data, duration, console))))
+
+
+@clock_app.command("set")
+def clock_set(
+    instant: Annotated[str, typer.Argument(help="Until when, such as 2026-03-01T08:00:00Z.")],
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Advances business time to an instant, in the same way."""
+    _finish(asyncio.run(_told(clock.advance_to(data, instant, console))))
+
+
 def main() -> None:
     """Entry point of the command `padawanforge`."""
     app()
@@ -72,7 +108,7 @@ async def _told(command: Coroutine[None, None, bool]) -> bool:
     """Tells what was expected to go wrong in a sentence instead of a traceback."""
     try:
         return await command
-    except (ChildError, MigrationError, OSError, asyncpg.PostgresError) as error:
+    except (ChildError, ClockError, MigrationError, OSError, asyncpg.PostgresError) as error:
         errors.print(str(error), style="red", markup=False, soft_wrap=True)
         return False
 

@@ -83,10 +83,10 @@ async def running_cluster(
             nats,
             postgres,
             tuple(
-                _process(f"player-{number}", "player", nats, logs, environment)
+                _service(f"player-{number}", "player", nats, logs, environment)
                 for number in range(1, replicas + 1)
             ),
-            _process("gateway", "gateway", nats, logs, environment),
+            _service("gateway", "gateway", nats, logs, environment),
             database_url,
         )
         own = (*cluster.players, cluster.gateway)
@@ -97,19 +97,24 @@ async def running_cluster(
             await asyncio.gather(*(each.stop() for each in own))
 
 
-def _process(
+def _service(
     name: str, service: str, nats: NatsCluster, logs: Path, environment: Mapping[str, str]
 ) -> ServiceProcess:
+    """A process of the system, under its own NATS user."""
+    url = nats.url_as(service, NATS_PASSWORD)
+    return service_process(name, f"services.{service}", logs, {**environment, "NATS_URL": url})
+
+
+def service_process(
+    name: str, module: str, logs: Path, environment: Mapping[str, str]
+) -> ServiceProcess:
+    """A process on a free port, not started yet; `environment` is all that it gets besides."""
     port = free_port()
     return ServiceProcess(
-        Service(name, f"services.{service}", has_database=False),
+        Service(name, module, has_database=False),
         logs / f"{name}.log",
         port,
-        {
-            **environment,
-            "HTTP_PORT": str(port),
-            "NATS_URL": nats.url_as(service, NATS_PASSWORD),
-        },
+        {**environment, "HTTP_PORT": str(port)},
     )
 
 

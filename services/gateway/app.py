@@ -33,6 +33,7 @@ from shared.runtime.clocks import SystemClock
 from shared.runtime.config import ConfigurationError, Secret, load
 from shared.runtime.logging import configure
 from shared.runtime.tracing import exporting
+from shared.runtime.virtual.member import Member, Unkept
 from shared.workflow.errors import Transient
 from shared.workflow.ports import Clock
 
@@ -120,7 +121,8 @@ class Gateway:
             )
             stack.push_async_callback(close, client)
             await ensure(client, replicas=settings.stream_replicas)
-            app = create_app(client, settings.api_key, self._clock, stopping=self._stopping)
+            clock = await self._business_clock(client)
+            app = create_app(client, settings.api_key, clock, stopping=self._stopping)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
             await runner.setup()
             # Closes the socket, then waits for the requests in flight; only then NATS goes.
@@ -132,6 +134,15 @@ class Gateway:
             failure = self._failure
         log.info("gateway_stopped")
         return failure
+
+    async def _business_clock(self, client: Client) -> Clock:
+        settings = self._settings
+        if settings.clock == "system":
+            return self._clock
+        start = settings.clock_start or self._clock.now()
+        member = Member(client, "gateway", Unkept(), start)
+        await member.join()
+        return member.clock
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +30,7 @@ class StackInfo(Message, frozen=True, kw_only=True):
     """Of each service with a schema, as its role."""
     processes: dict[str, int]
     logs: str
+    clock: str = "system"
 
 
 class Kept(msgspec.Struct, kw_only=True, rename="camel"):
@@ -37,6 +39,7 @@ class Kept(msgspec.Struct, kw_only=True, rename="camel"):
     api_key: str
     passwords: dict[str, str] = {}
     ports: dict[str, int] = {}
+    clock_start: datetime | None = None
 
 
 class StackFolder:
@@ -119,6 +122,13 @@ class StackFolder:
                 last = self._kept.ports[name] = candidate
                 self._save()
         return last
+
+    def clock_start(self, now: datetime) -> datetime:
+        """Where the folder's virtual clock begins: `now`, when it is asked for the first time."""
+        if self._kept.clock_start is None:
+            self._kept.clock_start = now
+            self._save()
+        return self._kept.clock_start
 
     def _load(self) -> None:
         path = self.path / "kept.json"

@@ -40,14 +40,31 @@ class User:
     rights: tuple[Right, ...]
 
 
-def users(services: Mapping[str, Iterable[str]]) -> tuple[User, ...]:
-    """One for each service, given with its kinds, and one for each of the others."""
-    return (
+def users(
+    services: Mapping[str, Iterable[str]], *, virtual_clock: bool = False
+) -> tuple[User, ...]:
+    """One for each service, given with its kinds, and one for each of the others.
+
+    Only where business time is virtual may anybody move it, and answer for it.
+    """
+    found = (
         *(_service(name, tuple(kinds)) for name, kinds in services.items()),
         _gateway(services),
         _publisher(services),
         _operator(services),
     )
+    return tuple(map(_on_virtual_clock, found)) if virtual_clock else found
+
+
+def _on_virtual_clock(user: User) -> User:
+    asked = (subjects.clock_set(), subjects.clock_report(), subjects.clock_report("*"))
+    if user.name == PUBLISHER:
+        return user
+    if user.name == OPERATOR:
+        return User(user.name, (*user.rights, Right("advance the clock", asked)))
+    # A process that starts asks the others, so each answers whoever asks.
+    answered = Right("keep the clock", (*asked, f"{subjects.inbox('*')}.>"), asked)
+    return User(user.name, (*user.rights, answered))
 
 
 def _service(name: str, kinds: tuple[str, ...]) -> User:

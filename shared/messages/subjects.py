@@ -120,3 +120,13 @@ def status_key(kind: str, workflow_id: str) -> str:
 def status_subject(key: str) -> str:
     """Where the status bucket keeps a key, as every NATS client does."""
     return f"$KV.{STATUS_BUCKET}.{key}"
+
+
+def clock_set() -> str:
+    """Moves the virtual clock of every process; on core NATS, and each answers for itself."""
+    return "clock.set"
+
+
+def clock_report(member: str | None = None) -> str:
+    """Asks every process how it stands, or one alone; on core NATS."""
+    return "clock.report" if member is None else f"clock.report.{member}"

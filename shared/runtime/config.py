@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_typ
 import msgspec
 from msgspec import Meta
 
+from shared.messages.clock import Instant
+
 S = TypeVar("S", bound="Settings")
 
 
@@ -64,6 +66,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     """Where spans go; empty: nowhere."""
+    clock: Annotated[Literal["system", "virtual"], Meta(description="system or virtual")] = "system"
+    """What tells business time; `virtual` stands still until it is advanced."""
+    clock_start: Annotated[
+        Instant | None,
+        Meta(description="an instant with its offset, such as 2026-03-01T08:00:00Z"),
+    ] = None
+    """Where a virtual clock begins that has never been set; else at the wall clock's instant."""
 
 
 class DatabaseSettings(Settings, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ def main(settings_type: type[S], define: Callable[[S], ServiceDefinition]) -> in
     try:
         with exporting(definition.name, settings.otel_exporter_otlp_endpoint):
             failure = asyncio.run(_run(definition, settings))
-    except (CronsChanged, Transient, Unreachable, OSError) as error:
+    except (ConfigurationError, CronsChanged, Transient, Unreachable, OSError) as error:
         failure = str(error)
     if failure is not None:
         log.error("service_failed", service=definition.name, reason=failure)

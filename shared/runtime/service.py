@@ -25,6 +25,7 @@ from shared.jetstream.status import JetStreamStatusBucket
 from shared.messages import subjects
 from shared.messages.problems import Refused
 from shared.messages.workflows import InstanceQuery, StatusDocument
+from shared.postgres.clock import ClockStore
 from shared.postgres.letters import LetterStore
 from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
@@ -42,6 +43,7 @@ from shared.runtime.requests import Dispatcher
 from shared.runtime.scheduler import Scheduler
 from shared.runtime.schedules import ScheduleHandlers
 from shared.runtime.timekeeper import Timekeeper
+from shared.runtime.virtual.member import service_member
 from shared.workflow import tracing
 from shared.workflow.errors import Transient
 from shared.workflow.executor import Executor
@@ -124,6 +126,12 @@ class Service:
         steps = await self._pool(stack, "steps", workers + engine.branch_connections)
         upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS)
         serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
+        clock_store = ClockStore(upkeep)
+        member = await service_member(client, name, settings, clock_store, self._clock)
+        if member is not None:
+            self._clock = member.clock
+        # Who wakes what is due waits until all processes have its instant.
+        due_clock = member.agreed if member else self._clock
         store = PostgresStore(name, steps, upkeep)
         stack.push_async_callback(self._flush, store)
         publisher = JetStreamPublisher(client)
@@ -148,14 +156,24 @@ class Service:
         timekeeper = Timekeeper(
             store,
             publisher,
-            self._clock,
+            due_clock,
             interval_seconds=settings.timekeeper_seconds,
             reachable=lambda: client.is_connected,
         )
         outbox = Outbox(upkeep, store, publisher)
         await declare(outbox, self._crons, definition.crons_revision, self._clock.now())
-        scheduler = Scheduler(outbox, self._clock, interval_seconds=settings.timekeeper_seconds)
+        scheduler = Scheduler(outbox, due_clock, interval_seconds=settings.timekeeper_seconds)
         schedules = ScheduleHandlers(name)
+        if member is not None:
+            await member.join(
+                before_report=(
+                    store.flush_sent,
+                    clock_store.hurry_unread,
+                    timekeeper.tick,
+                    scheduler.tick,
+                ),
+                also_due=(scheduler.earliest_at,),
+            )
         self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
         self._spawn(stack, "scheduler", scheduler.run())

@@ -103,6 +103,11 @@ MAY_SUBSCRIBE = {
 }
 
 
+CLOCK = {"clock.set", "clock.report", "clock.report.one"}
+KEEPS_CLOCK = [r"clock\.(set|report|report\.one)"]
+"""What every process does besides where business time is virtual; nobody does elsewhere."""
+
+
 def one_of(pattern: str) -> str:
     """A subject that the pattern matches."""
     return pattern.replace("*", "one").replace(">", "one")
@@ -113,6 +118,7 @@ def tried() -> set[str]:
     found = {f"_INBOX.{user}.one" for user in USERS} | {"_INBOX.one.two"}
     found |= {"workflows.unknown.start", "events.unknown.one", "$KV.other-bucket.player.one"}
     found |= {"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$SYS.REQ.USER.INFO"}
+    found |= CLOCK
     for verb in ("PING", "INFO", "STATS"):
         found |= {f"$SRV.{verb}"}
         found |= {f"$SRV.{verb}.{name}{instance}" for name in USERS for instance in ("", ".one")}
@@ -196,8 +202,14 @@ class Visitor:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[EmbeddedNats]:
-    async with embedded_nats(authorization(users(SERVICES), lambda _: quoted(PASSWORD))) as server:
+def virtual_clock() -> bool:
+    return False
+
+
+@pytest.fixture
+async def server(virtual_clock: bool) -> AsyncIterator[EmbeddedNats]:
+    known = users(SERVICES, virtual_clock=virtual_clock)
+    async with embedded_nats(authorization(known, lambda _: quoted(PASSWORD))) as server:
         yield server
 
 
@@ -234,3 +246,21 @@ async def test_a_user_subscribes_to_its_own_subjects_and_no_other(visit: Visit, 
     visitor = await visit(user)
 
     assert await visitor.succeeds(visitor.subscribe) == matching(MAY_SUBSCRIBE[user])
+
+
+@pytest.mark.rule("engine-29")
+@pytest.mark.parametrize("virtual_clock", [True])
+@pytest.mark.parametrize("user", USERS)
+async def test_on_a_virtual_clock_every_process_keeps_it_and_the_operator_moves_it(
+    visit: Visit, virtual_clock: bool, user: str
+) -> None:
+    visitor = await visit(user)
+    is_process = user in {*SERVICES, "gateway"}
+    asks = [] if user == "publisher" else KEEPS_CLOCK
+    hears = KEEPS_CLOCK if is_process else []
+    answers = [r"_INBOX\.\w+\.\w+"] if is_process else []
+
+    published = matching([*MAY_PUBLISH[user], *asks, *answers])
+    assert await visitor.succeeds(visitor.publish) == published
+    visitor = await visit(user)
+    assert await visitor.succeeds(visitor.subscribe) == matching([*MAY_SUBSCRIBE[user], *hears])

@@ -57,8 +57,9 @@ async def test_a_start_over_http_is_one_trace_down_to_its_events(system: System)
     assert start.parent_id == request.id
     assert delivery.parent_id == start.id
     assert {step.parent_id for step in steps} == {delivery.id}
-    # One or more: a segment that has grown old on a busy machine commits before its end.
-    assert {span.parent_id for span in spans.named("commit")} == {delivery.id}
+    # One or more: a segment that grows old on a busy machine goes on with one commit a step.
+    within = {delivery.id, *(step.id for step in steps)}
+    assert {span.parent_id for span in spans.named("commit")} <= within
     assert event.headers is not None
     assert event.headers["traceparent"].split("-")[1:3] == [TRACE_ID, steps[1].id]
     assert event.headers["tracestate"] == TRACESTATE

@@ -11,6 +11,7 @@ from shared.messages.base import Message
 from shared.messages.events import Event
 from shared.messages.workflows import Trigger
 from shared.workflow.ports import Connection
+from shared.workflow.records import OutboxMessage
 
 M = TypeVar("M", bound=Message)
 
@@ -27,6 +28,7 @@ class Work:
     """Idempotency key of the request, or the message id of the fact."""
     events: list[Event] = field(default_factory=list[Event])
     triggers: list[Trigger] = field(default_factory=list[Trigger])
+    messages: list[OutboxMessage] = field(default_factory=list[OutboxMessage])
 
     def publish(self, event: Event) -> None:
         """Publishes a fact if, and only if, the transaction commits."""
@@ -35,6 +37,10 @@ class Work:
     def start(self, trigger: Trigger) -> None:
         """Starts a workflow if, and only if, the transaction commits. Its `id` must be given."""
         self.triggers.append(trigger)
+
+    def send(self, message: OutboxMessage) -> None:
+        """Publishes a message as it is if, and only if, the transaction commits."""
+        self.messages.append(message)
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,7 @@ class Dispatcher:
                     body=encode(trigger),
                 )
             )
+        messages += work.messages
         if messages:
             await work.connection.execute(statements.ENQUEUE, source, *message_columns(messages))
         return messages

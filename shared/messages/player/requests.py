@@ -12,16 +12,15 @@ from shared.messages.player.values import (
     AchievementId,
     AchievementType,
     Amount,
-    Cursor,
     Email,
     ItemName,
-    Limit,
     Name,
     SourceId,
     Text,
     Threshold,
     ZoneName,
 )
+from shared.messages.values import Cursor, Limit
 
 
 class Opening(Message, frozen=True, kw_only=True):

@@ -7,14 +7,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-# PostgreSQL stores no NUL character, so text with one is refused where it comes in.
-NO_NUL = r"^[^\x00]*\Z"
+from shared.messages.values import NO_NUL
 
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Amount = Annotated[int, Meta(ge=0, le=10**9)]
 """Of one grant. A level is worth a row in the ledger, and 10^9 xp are 3,163 levels."""
-Cursor = Annotated[int, Meta(ge=1, le=2**63 - 1)]
-Limit = Annotated[int, Meta(ge=1, le=100)]
 Threshold = Annotated[int, Meta(ge=1, le=10**12)]
 
 Instant = Annotated[datetime, Meta(tz=True)]

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -14,11 +15,12 @@ from nats.aio.client import Client
 
 from services.gateway import middleware
 from services.gateway.config import GatewaySettings
-from services.gateway.routes import achievements, forwarding, players, sessions
+from services.gateway.routes import achievements, dead_letters, forwarding, players, sessions
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
 from shared.jetstream.connection import Unreachable, close, connect, jetstream
+from shared.jetstream.patience import Lost, Together
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.requests import Requests
 from shared.jetstream.status import JetStreamStatusBucket
@@ -47,11 +49,17 @@ async def ensure(client: Client, *, replicas: int = 1) -> None:
 
 
 def create_app(
-    client: Client, api_key: Secret, clock: Clock, *, stopping: asyncio.Event | None = None
+    client: Client,
+    api_key: Secret,
+    clock: Clock,
+    *,
+    stopping: asyncio.Event | None = None,
+    lost: Lost | None = None,
 ) -> web.Application:
-    """The gateway on a connection. Once `stopping` is set it is not ready any more."""
-    statuses = JetStreamStatusBucket(client)
-    starter = Starter(statuses, JetStreamPublisher(client), clock)
+    """The gateway on a connection. Once `stopping` is set it is not ready any more; `lost` makes
+    the streams exist again."""
+    statuses = JetStreamStatusBucket(client, lost=lost)
+    starter = Starter(statuses, JetStreamPublisher(client, lost=lost), clock)
     reader = StatusReader(statuses, client, clock, TRIGGERS)
 
     async def started() -> str | None:
@@ -79,7 +87,7 @@ def create_app(
     )
     app.add_routes(health.routes(started=started, ready=ready))
     app.add_routes(WorkflowRoutes(starter, reader).table())
-    for table in (players.TABLE, sessions.TABLE, achievements.TABLE):
+    for table in (players.TABLE, sessions.TABLE, achievements.TABLE, dead_letters.TABLE):
         app.add_routes(forwarding.routes(table, Requests(client)))
     return app
 
@@ -108,8 +116,15 @@ class Gateway:
                 on_closed=lambda: self.stop("the NATS client was closed"),
             )
             stack.push_async_callback(close, client)
-            await ensure(client, replicas=settings.stream_replicas)
-            app = create_app(client, settings.api_key, self._clock, stopping=self._stopping)
+            standing = partial(ensure, client, replicas=settings.stream_replicas)
+            await standing()
+            app = create_app(
+                client,
+                settings.api_key,
+                self._clock,
+                stopping=self._stopping,
+                lost=Together(standing),
+            )
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
             await runner.setup()
             # Closes the socket, then waits for the requests in flight; only then NATS goes.

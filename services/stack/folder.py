@@ -132,6 +132,15 @@ class StackFolder:
         _write_private(self.path / "kept.json", msgspec.json.encode(self._kept))
 
 
+def running_stack(folder: Path) -> StackInfo:
+    """What the running stack of a folder tells. Raises ChildError where none runs."""
+    path = StackFolder(folder).info_path
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=StackInfo)
+    except FileNotFoundError:
+        raise ChildError(f"no stack runs from {folder}: start one there, or name another") from None
+
+
 def _write_private(path: Path, content: bytes) -> None:
     """Writes whole or not at all, mode 600 from the first byte on."""
     draft = path.with_suffix(".new")

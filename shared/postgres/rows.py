@@ -35,6 +35,7 @@ def instance(row: asyncpg.Record) -> Instance:
         wake_at=row["wake_at"],
         output=_bytes(row["output"]),
         error=_error(row["error"]),
+        retired=row["retired_at"] is not None,
     )
 
 

@@ -3,7 +3,7 @@
 INSTANCE_COLUMNS = """
     i.kind, i.id, i.run, i.epoch, i.generation, i.version, i.status, i.input, i.output, i.error,
     i.actor, i.idempotency_key, i.body_hash, i.event_sequence, i.claims_without_progress,
-    i.wake_at, i.created_at, i.updated_at, i.started_at, i.finished_at
+    i.wake_at, i.created_at, i.updated_at, i.started_at, i.finished_at, i.retired_at
 """
 
 ENTRY_COLUMNS = """
@@ -136,13 +136,6 @@ MARK_SENT = """
     WHERE message_id = ANY($1::text[]) AND sent_at IS NULL
 """
 
-FORGET_SENT = """
-    DELETE FROM outbox WHERE seq IN (
-        SELECT seq FROM outbox
-        WHERE sent_at < clock_timestamp() - make_interval(days => $1)
-        ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-"""
-
 UNSENT_COUNT = "SELECT count(*) FROM outbox WHERE sent_at IS NULL"
 
 ENQUEUE = """
@@ -188,11 +181,4 @@ LOCK_REQUEST = "SELECT pg_advisory_xact_lock($1)"
 
 KEEP_RESULT = """
     INSERT INTO request_results (request, key, body_hash, reply) VALUES ($1, $2, $3, $4)
-"""
-
-FORGET_RESULTS = """
-    DELETE FROM request_results WHERE (request, key) IN (
-        SELECT request, key FROM request_results
-        WHERE created_at < clock_timestamp() - make_interval(days => $1)
-        ORDER BY created_at LIMIT $2)
 """

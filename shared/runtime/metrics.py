@@ -14,3 +14,4 @@ REQUESTS = Counter(
     "service_requests", "Commands and queries by name and answer.", ["name", "answer"]
 )
 OUTBOX_UNSENT = Gauge("outbox_unsent_messages", "Messages that wait for the relay.")
+DEAD_LETTERS_OPEN = Gauge("dead_letters_open", "Dead letters to be replayed or discarded.")

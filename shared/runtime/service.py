@@ -17,27 +17,28 @@ from nats.js.client import JetStreamContext
 from shared.jetstream import topology
 from shared.jetstream.connection import close, connect, jetstream
 from shared.jetstream.delivery import JetStreamDelivery
+from shared.jetstream.patience import Together
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.pull import PullLoop
 from shared.jetstream.requests import Answer, RequestServer
 from shared.jetstream.status import JetStreamStatusBucket
 from shared.messages import subjects
 from shared.messages.problems import Refused
-from shared.messages.workflows import InstanceQuery, StatusDocument
 from shared.postgres.pool import create_pool
+from shared.postgres.retention import RetentionStore
 from shared.postgres.store import PostgresStore
-from shared.runtime import health, metrics
+from shared.runtime import builtin, health, metrics
 from shared.runtime.clocks import SystemClock
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
-from shared.runtime.handling import AnyHandler, Handler, Work
+from shared.runtime.handling import AnyHandler
 from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
+from shared.runtime.retention import Retention
+from shared.runtime.standing import INGEST_WORKERS, ensure_standing
 from shared.runtime.timekeeper import Timekeeper
 from shared.workflow.errors import Transient
 from shared.workflow.executor import Executor
 from shared.workflow.ports import Clock
-from shared.workflow.projection import project
-from shared.workflow.records import InstanceKey
 from shared.workflow.registry import Registry
 from shared.workflow.settings import EngineSettings
 
@@ -45,7 +46,6 @@ log = structlog.get_logger()
 
 UPKEEP_CONNECTIONS = 4
 REQUEST_CONNECTIONS = 8
-INGEST_WORKERS = 8
 CONTROL_WORKERS = 4
 
 
@@ -114,13 +114,15 @@ class Service:
         serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
         store = PostgresStore(name, steps, upkeep)
         stack.push_async_callback(self._flush, store)
-        publisher = JetStreamPublisher(client)
+        lost = Together(partial(self._ensure, js))
+        publisher = JetStreamPublisher(client, lost=lost)
+        statuses = JetStreamStatusBucket(client, lost=lost)
         executor = Executor(
             service=name,
             registry=self._registry,
             store=store,
             publisher=publisher,
-            statuses=JetStreamStatusBucket(client),
+            statuses=statuses,
             clock=self._clock,
             monotonic=monotonic,
             settings=EngineSettings(lease_seconds=settings.lease_seconds),
@@ -143,11 +145,18 @@ class Service:
         )
         self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
+        retention = Retention(
+            RetentionStore(upkeep), statuses, self._clock, journal_days=settings.journal_days
+        )
+        self._spawn(stack, "retention", retention.run())
         answers = {
             subject(name, handler.name): _answered(handler, dispatcher)
             for subject, handlers in (
-                (subjects.command, definition.commands),
-                (subjects.query, (*definition.queries, _instance_query(store))),
+                (
+                    subjects.command,
+                    (*definition.commands, *builtin.commands(name, self._registry.kinds)),
+                ),
+                (subjects.query, (*definition.queries, *builtin.queries(store))),
             )
             for handler in handlers
         }
@@ -174,7 +183,7 @@ class Service:
                 workers=workers,
                 ack_wait_seconds=settings.ack_wait_seconds,
                 handle=_counted(consumer, handle),
-                lost=partial(self._ensure, js),
+                lost=lost,
             )
             self._pulls.append(pull)
             self._spawn(stack, consumer, pull.run())
@@ -195,17 +204,7 @@ class Service:
 
     async def _ensure(self, js: JetStreamContext) -> None:
         """Makes streams and consumers exist, at the start and after the whole of NATS was lost."""
-        settings = self._settings
-        workers = max(settings.workers, settings.wake_workers, INGEST_WORKERS)
-        await topology.ensure(
-            js,
-            self.name,
-            self._registry.kinds,
-            replicas=settings.stream_replicas,
-            ack_wait_seconds=settings.ack_wait_seconds,
-            # Rule 32: replicas x workers x 2; room for sixteen replicas.
-            max_ack_pending=workers * 32,
-        )
+        await ensure_standing(js, self.name, self._registry.kinds, self._settings)
         for stream in (subjects.workflows_stream(self.name), subjects.INGEST_STREAM):
             self._streams_created[stream] = await topology.created_at(js, stream)
 
@@ -283,15 +282,3 @@ def _answered(handler: AnyHandler, dispatcher: Dispatcher) -> Answer:
         return reply
 
     return answer
-
-
-def _instance_query(store: PostgresStore) -> AnyHandler:
-    """`queries.<service>.instance`: the status as the journal has it, whatever the bucket says."""
-
-    async def instance(_: Work, query: InstanceQuery) -> StatusDocument:
-        loaded = await store.load(InstanceKey(query.kind, query.id))
-        if loaded is None:
-            raise Refused("workflow_not_found", f"no {query.kind} {query.id}", status=404)
-        return project(*loaded)
-
-    return Handler("instance", InstanceQuery, instance)

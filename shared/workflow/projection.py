@@ -19,7 +19,7 @@ def project(instance: Instance, entries: Iterable[Entry]) -> StatusDocument:
     ordered = sorted(entries, key=lambda entry: (entry.position, entry.path))
     failed = [entry.error for entry in ordered if entry.state == "failed" and entry.error]
     output = instance.output or b"null"
-    omitted = len(output) > OUTPUT_ROOM_BYTES
+    omitted = instance.retired or len(output) > OUTPUT_ROOM_BYTES
     error = instance.error
     return StatusDocument(
         workflow_id=instance.key.id,

@@ -91,6 +91,8 @@ class Instance(msgspec.Struct, kw_only=True):
     wake_at: datetime | None = None
     output: bytes | None = None
     error: ErrorInfo | None = None
+    retired: bool = False
+    """Retention has deleted its journal and its bodies (rule 17)."""
 
 
 class StartRequest(msgspec.Struct, frozen=True, kw_only=True):

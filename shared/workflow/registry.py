@@ -111,7 +111,7 @@ class Registry:
             field = f"{refused.field}: " if refused.field else ""
             raise Undecodable(f"{field}{refused.detail}") from refused
         return Command(
-            InstanceKey(registration.kind, _instance_id(headers, trigger, origin)),
+            InstanceKey(registration.kind, instance_id(headers, trigger.id, origin)),
             registration,
             StartRequest(
                 input=encode(trigger),
@@ -125,8 +125,11 @@ class Registry:
         )
 
 
-def _instance_id(headers: Mapping[str, str], trigger: Trigger, origin: str) -> str:
-    """The id of a start (rule 16): header, body, Nats-Msg-Id, else where the message stands."""
+def instance_id(headers: Mapping[str, str], in_body: str | None, origin: str) -> str:
+    """The id of a start (rule 16): header, body, Nats-Msg-Id, else where the message stands.
+
+    Raises Undecodable for a header that is none.
+    """
     given = headers.get(subjects.WORKFLOW_ID)
     if given is not None:
         if not is_workflow_id(given):
@@ -135,8 +138,8 @@ def _instance_id(headers: Mapping[str, str], trigger: Trigger, origin: str) -> s
                 "'_' or '-' and does not begin with '-'"
             )
         return given
-    if trigger.id is not None:
-        return trigger.id
+    if in_body is not None:
+        return in_body
     message_id = headers.get(subjects.MESSAGE_ID)
     if message_id is not None and is_workflow_id(message_id):
         return message_id

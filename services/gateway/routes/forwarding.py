@@ -16,6 +16,10 @@ from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
 from shared.messages.decoding import convert
 from shared.messages.problems import Refused
+from shared.messages.workflows import TRIGGERS
+
+ANY_SERVICE = "{service}"
+"""In a subject: the service that the address names, in its path or as `?service=`."""
 
 NAMESPACE = UUID("6c0b7d0e-8d0c-5f0f-9d53-1d1d5b1f7a42")
 """Root of the entity ids that follow from an idempotency key."""
@@ -45,6 +49,9 @@ def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaita
 
     async def handle(request: web.Request) -> web.Response:
         key = idempotency_key(request)
+        subject = row.subject
+        if ANY_SERVICE in subject:
+            subject = subject.replace(ANY_SERVICE, _service(request))
         if row.method == "GET":
             fields = {
                 name: _from_text(name, text, types[name])
@@ -55,6 +62,8 @@ def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaita
             fields = await read_object(request)
             _fill(row, fields, types, key)
         for name, text in request.match_info.items():
+            if name == "service":
+                continue
             value = _from_text(name, text, types[name])
             if name in fields and convert(fields[name], types[name]) != value:
                 raise Refused(
@@ -69,10 +78,24 @@ def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaita
         headers = {subjects.ACTOR: request[ACTOR]}
         if key is not None and row.method != "GET":
             headers[subjects.IDEMPOTENCY_KEY] = key
-        reply = await requests.send(row.subject, body, headers)
+        reply = await requests.send(subject, body, headers)
         return web.Response(body=reply, status=row.status, content_type="application/json")
 
     return handle
+
+
+def _service(request: web.Request) -> str:
+    """The service that the address names. Raises Refused for none, or one that there is not."""
+    name = request.match_info.get("service") or request.query.get("service", "")
+    known = sorted({trigger.service for trigger in TRIGGERS.values()})
+    if name not in known:
+        raise Refused(
+            "unknown_service",
+            f"there is no service {name!r}; there are: {', '.join(known)}",
+            status=404,
+            field="service",
+        )
+    return name
 
 
 def _fill(row: Forward, fields: dict[str, Any], types: dict[str, Any], key: str | None) -> None:

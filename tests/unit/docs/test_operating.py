@@ -13,7 +13,7 @@ from services.gateway.config import GatewaySettings
 from services.player.config import PlayerSettings
 from services.stack.processes import SERVICES
 from shared.runtime import metrics as of_services
-from shared.runtime import service
+from shared.runtime import service, standing
 from shared.runtime.config import Settings
 from shared.runtime.embedded import nats
 from tests.markdown import read, table
@@ -55,7 +55,7 @@ def test_every_metric_is_told() -> None:
 def test_the_figures_are_those_of_the_code() -> None:
     page = read(PAGE)
     beside_the_steps = (
-        service.UPKEEP_CONNECTIONS + service.REQUEST_CONNECTIONS + service.INGEST_WORKERS
+        service.UPKEEP_CONNECTIONS + service.REQUEST_CONNECTIONS + standing.INGEST_WORKERS
     )
     assert f"`WORKERS` + `WAKE_WORKERS` + {beside_the_steps} connections" in page
     assert f"`max_payload: {nats.MAX_PAYLOAD_BYTES // 2**20}MB`" in page

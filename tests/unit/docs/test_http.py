@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any, get_type_hints
 
 import msgspec
@@ -12,21 +13,26 @@ from aiohttp import web
 from nats.aio.client import Client
 
 from services.gateway.app import create_app
-from services.gateway.routes import achievements, players, sessions
+from services.gateway.routes import achievements, dead_letters, players, sessions
+from services.gateway.routes.forwarding import ANY_SERVICE
 from services.gateway.routes.workflows import Batch
 from services.player.handlers import COMMANDS, QUERIES
 from shared.messages import problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
+from shared.runtime import builtin
 from shared.runtime.config import Secret
 from shared.testing.clocks import ManualClock
+from shared.testing.memory import MemoryStore
 from tests.markdown import ROOT, Block, blocks, table
 
 PAGE = "docs/http.md"
-FORWARDED = (*players.TABLE, *sessions.TABLE, *achievements.TABLE)
+FORWARDED = (*players.TABLE, *sessions.TABLE, *achievements.TABLE, *dead_letters.TABLE)
+BUILTIN_COMMANDS = builtin.commands("player", ["player"])
+BUILTIN_QUERIES = builtin.queries(MemoryStore(monotonic))
 HANDLERS = {
-    **{subjects.command("player", each.name): each for each in COMMANDS},
-    **{subjects.query("player", each.name): each for each in QUERIES},
+    **{subjects.command("player", each.name): each for each in (*COMMANDS, *BUILTIN_COMMANDS)},
+    **{subjects.query("player", each.name): each for each in (*QUERIES, *BUILTIN_QUERIES)},
 }
 RAISED_BY = {"Refused", "StartRefused", "_problem", "Problem"}
 OF_DEAD_LETTERS_ALONE = {"poisoned", "unknown_fact"}
@@ -57,7 +63,9 @@ def test_the_table_of_calls_tells_what_each_takes_and_answers() -> None:
 
 
 def answer_of(subject: str) -> str:
-    answer: type[Message] = get_type_hints(HANDLERS[subject].handle)["return"]
+    answer: type[Message] = get_type_hints(HANDLERS[subject.replace(ANY_SERVICE, "player")].handle)[
+        "return"
+    ]
     return answer.__name__
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any, cast, get_type_hints
 
 import msgspec
@@ -11,13 +13,15 @@ import pytest
 from services.player.handlers import FACTS, QUERIES
 from services.player.handlers.commands import COMMANDS as REQUESTS
 from services.player.workflows.player import PlayerWorkflow
-from shared.messages import player, problems, subjects, workflows
+from shared.messages import dead_letters, player, problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.messages.events import Event, EventEnvelope
 from shared.messages.problems import Refused
+from shared.runtime import builtin
 from shared.runtime.handling import AnyHandler
 from shared.testing.clocks import ManualClock
+from shared.testing.memory import MemoryStore
 from shared.workflow.errors import Undecodable
 from shared.workflow.registry import Registry, register
 from tests.markdown import Block, blocks, read, table
@@ -25,10 +29,12 @@ from tests.markdown import Block, blocks, read, table
 PAGE = "docs/messages.md"
 NAMED = {
     name: value
-    for module in (player, problems, workflows)
+    for module in (dead_letters, player, problems, workflows)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Message)
 }
+BUILTIN_COMMANDS = builtin.commands("player", ["player"])
+BUILTIN_QUERIES = builtin.queries(MemoryStore(monotonic))
 EXAMPLES = blocks(PAGE, "json")
 WRONG = ("undecodable", "invalid_message")
 RIGHT = [block for block in EXAMPLES if block.about[0] not in WRONG]
@@ -70,9 +76,14 @@ def test_an_example_is_what_its_struct_takes(block: Block) -> None:
 
 def test_there_is_an_example_of_every_message_on_every_subject() -> None:
     requests: set[tuple[str, type[Message]]] = {
-        *((subjects.command("player", each.name), each.message) for each in REQUESTS),
-        *((subjects.query("player", each.name), each.message) for each in QUERIES),
-        (subjects.query("player", "instance"), workflows.InstanceQuery),
+        *(
+            (subjects.command("player", each.name), each.message)
+            for each in (*REQUESTS, *BUILTIN_COMMANDS)
+        ),
+        *(
+            (subjects.query("player", each.name), each.message)
+            for each in (*QUERIES, *BUILTIN_QUERIES)
+        ),
         *((subjects.ingest("player", each.name), each.message) for each in FACTS),
         *((subjects.start(kind), trigger) for kind, trigger in workflows.TRIGGERS.items()),
         *((subjects.wake(kind), workflows.Wake) for kind in workflows.TRIGGERS),
@@ -98,9 +109,12 @@ def name_of(message: type[Message]) -> str:
 
 
 def test_the_tables_name_every_request_with_its_answer() -> None:
-    instance = ("instance", "InstanceQuery", "StatusDocument")
     documented = table(PAGE, "name", "Struct", "answers")
-    assert documented == [*rows(REQUESTS), *rows(FACTS), *rows(QUERIES), instance]
+    assert documented == [
+        row
+        for handlers in (REQUESTS, FACTS, BUILTIN_COMMANDS, QUERIES, BUILTIN_QUERIES)
+        for row in rows(handlers)
+    ]
     answers = {block.about[1] for block in RIGHT if block.about[0] == "answer"}
     assert answers == {row[2] for row in documented}
 
@@ -135,4 +149,8 @@ def test_the_columns_of_dead_letters_are_those_of_the_table() -> None:
     sql = read("shared/postgres/sql/0001_engine.sql")
     definition = sql.partition("CREATE TABLE dead_letters (")[2].partition(");")[0]
     columns = [line.split()[0] for line in definition.strip().splitlines()]
+    changes = read("shared/postgres/sql/0004_retention.sql").partition("ALTER TABLE dead_letters")[
+        2
+    ]
+    columns += re.findall(r"ADD COLUMN (\w+)", changes)
     assert ["id", *(row[0] for row in table(PAGE, "column", "meaning"))] == columns

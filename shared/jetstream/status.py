@@ -16,6 +16,7 @@ from shared.jetstream.patience import Lost, patiently
 from shared.messages import subjects
 from shared.messages.base import encode
 from shared.messages.workflows import StatusDocument
+from shared.workflow.errors import Transient
 from shared.workflow.records import InstanceKey
 
 WRONG_LAST_SEQUENCE = (10071, 10164)
@@ -109,8 +110,13 @@ class JetStreamStatusBucket:
         return Stored(document, _sequence(found), found.time)
 
     async def check(self) -> None:
-        """Returns if the bucket is there and answers."""
-        await patiently("look at the status bucket", lambda: self._js.stream_info(STREAM))
+        """Returns if the bucket is there, or has been made again, and answers."""
+        try:
+            await patiently("look at the status bucket", lambda: self._js.stream_info(STREAM))
+        except NotFoundError as error:
+            if self._lost is None:
+                raise Transient("there is no status bucket") from error
+            await self._lost()
 
     async def delete(self, key: InstanceKey, up_to: tuple[int, int]) -> None:
         """Takes the key away, for retention, unless a document of a later generation and version

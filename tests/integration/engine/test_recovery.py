@@ -16,7 +16,9 @@ from shared.messages.base import encode
 from shared.messages.workflows import Status, StatusDocument
 from shared.runtime.embedded.nats import EmbeddedNats
 from shared.runtime.recovery import Recovered, recover_service
+from shared.testing.faults import Cut
 from shared.testing.samples import SampleWorkflow, StartSample
+from shared.testing.servers import delete_streams
 from shared.workflow.records import InstanceKey
 from shared.workflow.step import Skipped, Step
 from tests.integration.engine.conftest import MakePlace, Place, StartService
@@ -134,6 +136,31 @@ async def test_recover_works_without_a_service_and_a_second_time_changes_nothing
     assert after is not None
     assert after.document.order > before.document.order
     assert after.document.steps == before.document.steps
+    assert await place.wrong_statuses() == []
+    assert (await stream(place, subjects.EVENTS_STREAM)).state.messages == STEPS * ENDED
+
+
+@pytest.mark.rule("engine-25", "engine-26")
+@pytest.mark.parametrize("last_words", ["are there", f"of {ENDED} instances", "100 messages"])
+async def test_a_recover_that_was_cut_off_is_run_again(
+    nats_url: str, make_place: MakePlace, start_service: StartService, last_words: str
+) -> None:
+    place = await make_place(nats_url)
+    replica = await start_service(place)
+    await place.publish([StartSample(id=f"{n}") for n in range(ENDED)])
+    await place.until_ended(ENDED)
+    await place.until_settled()
+    assert await replica.stop() is None
+    await delete_streams(nats_url)
+
+    def cut(line: str) -> None:
+        if line.endswith(last_words):
+            raise Cut(line)
+
+    with pytest.raises(Cut):
+        await recover(place, cut)
+    await recover(place)
+
     assert await place.wrong_statuses() == []
     assert (await stream(place, subjects.EVENTS_STREAM)).state.messages == STEPS * ENDED
 

@@ -177,3 +177,13 @@ async def test_a_gateway_makes_a_lost_stream_again_when_a_start_needs_it(
         async with http.post(START, json={"id": "one", "playerId": str(uuid4())}) as answer:
             assert answer.status == 202
     assert (await jetstream(nats_client).stream_info(name)).state.messages == 1
+
+
+@pytest.mark.rule("http-health")
+async def test_a_gateway_without_its_status_bucket_is_not_ready_or_makes_it_again(
+    nats_client: Client, clock: ManualClock
+) -> None:
+    for lost, expected in ((None, 503), (Together(partial(ensure, nats_client)), 200)):
+        app = create_app(nats_client, Secret("key"), clock, lost=lost)
+        async with TestClient(TestServer(app)) as http:
+            assert (await http.get("/readyz")).status == expected

@@ -63,9 +63,8 @@ def test_the_table_of_calls_tells_what_each_takes_and_answers() -> None:
 
 
 def answer_of(subject: str) -> str:
-    answer: type[Message] = get_type_hints(HANDLERS[subject.replace(ANY_SERVICE, "player")].handle)[
-        "return"
-    ]
+    handler = HANDLERS[subject.replace(ANY_SERVICE, "player")]
+    answer: type[Message] = get_type_hints(handler.handle)["return"]
     return answer.__name__
 
 

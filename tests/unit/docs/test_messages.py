@@ -34,7 +34,8 @@ NAMED = {
     if isinstance(value, type) and issubclass(value, Message)
 }
 BUILTIN_COMMANDS = builtin.commands("player", ["player"])
-BUILTIN_QUERIES = builtin.queries(MemoryStore(monotonic))
+COMMANDS = (*REQUESTS, *BUILTIN_COMMANDS)
+QUESTIONS = (*QUERIES, *builtin.queries(MemoryStore(monotonic)))
 EXAMPLES = blocks(PAGE, "json")
 WRONG = ("undecodable", "invalid_message")
 RIGHT = [block for block in EXAMPLES if block.about[0] not in WRONG]
@@ -76,14 +77,8 @@ def test_an_example_is_what_its_struct_takes(block: Block) -> None:
 
 def test_there_is_an_example_of_every_message_on_every_subject() -> None:
     requests: set[tuple[str, type[Message]]] = {
-        *(
-            (subjects.command("player", each.name), each.message)
-            for each in (*REQUESTS, *BUILTIN_COMMANDS)
-        ),
-        *(
-            (subjects.query("player", each.name), each.message)
-            for each in (*QUERIES, *BUILTIN_QUERIES)
-        ),
+        *((subjects.command("player", each.name), each.message) for each in COMMANDS),
+        *((subjects.query("player", each.name), each.message) for each in QUESTIONS),
         *((subjects.ingest("player", each.name), each.message) for each in FACTS),
         *((subjects.start(kind), trigger) for kind, trigger in workflows.TRIGGERS.items()),
         *((subjects.wake(kind), workflows.Wake) for kind in workflows.TRIGGERS),
@@ -111,9 +106,7 @@ def name_of(message: type[Message]) -> str:
 def test_the_tables_name_every_request_with_its_answer() -> None:
     documented = table(PAGE, "name", "Struct", "answers")
     assert documented == [
-        row
-        for handlers in (REQUESTS, FACTS, BUILTIN_COMMANDS, QUERIES, BUILTIN_QUERIES)
-        for row in rows(handlers)
+        row for handlers in (REQUESTS, FACTS, BUILTIN_COMMANDS, QUESTIONS) for row in rows(handlers)
     ]
     answers = {block.about[1] for block in RIGHT if block.about[0] == "answer"}
     assert answers == {row[2] for row in documented}
@@ -149,8 +142,6 @@ def test_the_columns_of_dead_letters_are_those_of_the_table() -> None:
     sql = read("shared/postgres/sql/0001_engine.sql")
     definition = sql.partition("CREATE TABLE dead_letters (")[2].partition(");")[0]
     columns = [line.split()[0] for line in definition.strip().splitlines()]
-    changes = read("shared/postgres/sql/0004_retention.sql").partition("ALTER TABLE dead_letters")[
-        2
-    ]
-    columns += re.findall(r"ADD COLUMN (\w+)", changes)
+    changes = read("shared/postgres/sql/0004_retention.sql")
+    columns += re.findall(r"ADD COLUMN (\w+)", changes.partition("ALTER TABLE dead_letters")[2])
     assert ["id", *(row[0] for row in table(PAGE, "column", "meaning"))] == columns

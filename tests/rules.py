@@ -74,7 +74,6 @@ RULES = {
 
 LATER = {
     "engine-9": "calls",
-    "engine-17": "retention of journals",
     "engine-18": "calls",
     "engine-19": "compensation",
     "engine-24": "children",

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -15,13 +16,21 @@ from nats.aio.client import Client
 
 from services.gateway import middleware
 from services.gateway.config import GatewaySettings
-from services.gateway.routes import achievements, forwarding, notices, players, sessions
+from services.gateway.routes import (
+    achievements,
+    dead_letters,
+    forwarding,
+    notices,
+    players,
+    sessions,
+)
 from services.gateway.routes.controls import ControlRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
 from shared.jetstream.connection import Unreachable, close, connect, jetstream
+from shared.jetstream.patience import Lost, Together
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.requests import Requests
 from shared.jetstream.status import JetStreamStatusBucket
@@ -55,10 +64,12 @@ def create_app(
     *,
     stopping: asyncio.Event | None = None,
     triggers: Mapping[str, type[Trigger]] = TRIGGERS,
+    lost: Lost | None = None,
 ) -> web.Application:
-    """The gateway on a connection. Once `stopping` is set it is not ready any more."""
-    statuses = JetStreamStatusBucket(client)
-    publisher = JetStreamPublisher(client)
+    """The gateway on a connection. Once `stopping` is set it is not ready any more; `lost` makes
+    the streams exist again."""
+    statuses = JetStreamStatusBucket(client, lost=lost)
+    publisher = JetStreamPublisher(client, lost=lost)
     starter = Starter(statuses, publisher, clock)
     reader = StatusReader(statuses, client, clock, triggers)
 
@@ -91,7 +102,13 @@ def create_app(
     app.add_routes(WorkflowRoutes(starter, reader).table())
     services = {trigger.service for trigger in TRIGGERS.values()}
     app.add_routes(ScheduleRoutes(Requests(client), services).table())
-    for table in (players.TABLE, sessions.TABLE, achievements.TABLE, notices.TABLE):
+    for table in (
+        players.TABLE,
+        sessions.TABLE,
+        achievements.TABLE,
+        notices.TABLE,
+        dead_letters.TABLE,
+    ):
         app.add_routes(forwarding.routes(table, Requests(client)))
     return app
 
@@ -120,9 +137,15 @@ class Gateway:
                 on_closed=lambda: self.stop("the NATS client was closed"),
             )
             stack.push_async_callback(close, client)
-            await ensure(client, replicas=settings.stream_replicas)
-            clock = await self._business_clock(client)
-            app = create_app(client, settings.api_key, clock, stopping=self._stopping)
+            standing = partial(ensure, client, replicas=settings.stream_replicas)
+            await standing()
+            app = create_app(
+                client,
+                settings.api_key,
+                await self._business_clock(client),
+                stopping=self._stopping,
+                lost=Together(standing),
+            )
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
             await runner.setup()
             # Closes the socket, then waits for the requests in flight; only then NATS goes.

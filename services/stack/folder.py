@@ -144,3 +144,12 @@ class StackFolder:
 
     def _save(self) -> None:
         write_private(self.path / "kept.json", msgspec.json.encode(self._kept))
+
+
+def running_stack(folder: Path) -> StackInfo:
+    """What the running stack of a folder tells. Raises ChildError where none runs."""
+    path = StackFolder(folder).info_path
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=StackInfo)
+    except FileNotFoundError:
+        raise ChildError(f"no stack runs from {folder}: start one there, or name another") from None

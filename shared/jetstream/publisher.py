@@ -10,7 +10,7 @@ from nats.js.errors import APIError
 from opentelemetry.trace import SpanKind
 
 from shared.jetstream.connection import MessageTooLarge, jetstream, require_fit
-from shared.jetstream.patience import patiently
+from shared.jetstream.patience import Lost, patiently
 from shared.messages import subjects
 from shared.workflow import tracing
 from shared.workflow.records import OutboxMessage
@@ -22,13 +22,15 @@ TOO_LARGE = 10054
 class JetStreamPublisher:
     """A `Publisher` on JetStream.
 
-    It awaits each publish: the library's publish_async leaks its slots on a disconnect.
+    It awaits each publish: the library's publish_async leaks its slots on a disconnect. `lost`
+    makes streams exist again when none takes a message.
     """
 
-    def __init__(self, client: Client, *, max_in_flight: int = 100):
+    def __init__(self, client: Client, *, max_in_flight: int = 100, lost: Lost | None = None):
         self._client = client
         self._js = jetstream(client)
         self._slots = asyncio.Semaphore(max_in_flight)
+        self._lost = lost
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
         """Returns once every message is stored.
@@ -61,7 +63,7 @@ class JetStreamPublisher:
 
         async with self._slots:
             try:
-                await patiently(f"publish on {message.subject}", attempt)
+                await patiently(f"publish on {message.subject}", attempt, lost=self._lost)
             except APIError as error:
                 if error.err_code == TOO_LARGE:
                     raise MessageTooLarge(f"{message.subject}: {error.description}") from error

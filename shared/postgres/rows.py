@@ -48,6 +48,7 @@ def instance(row: asyncpg.Record) -> Instance:
         control=_position(row["control_stream"], row["control_seq"]),
         parent=parent(row["parent"]),
         trace=row["trace"],
+        retired=row["retired_at"] is not None,
     )
 
 

@@ -4,7 +4,7 @@ INSTANCE_COLUMNS = """
     i.kind, i.id, i.run, i.epoch, i.generation, i.version, i.status, i.input, i.output, i.error,
     i.actor, i.idempotency_key, i.body_hash, i.event_sequence, i.claims_without_progress,
     i.wake_at, i.created_at, i.updated_at, i.started_at, i.finished_at,
-    i.rollback, i.ending, i.control_stream, i.control_seq, i.parent, i.trace
+    i.rollback, i.ending, i.control_stream, i.control_seq, i.parent, i.trace, i.retired_at
 """
 
 ENTRY_COLUMNS = """
@@ -21,11 +21,12 @@ _LOCK = "WITH lock AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS held
 _UNREAD = "SELECT FROM inbox AS b WHERE b.kind = i.kind AND b.id = i.id AND b.read_at IS NULL"
 
 # Ended and paused instances keep their row; a lease or a wake_at to come keeps others out. Only
-# the inbox opens these doors: a restart that of what has ended, a resume that of what poison
-# ended, any control that of what is paused, and whatever lies there that of what sleeps.
+# the inbox opens these doors: a restart that of what has ended and is not retired, a resume that
+# of what poison ended, any control that of what is paused, whatever lies there that of what sleeps.
 _CLAIMABLE = f"""
     (i.status NOT IN ('complete', 'errored', 'terminated')
-     OR EXISTS ({_UNREAD} AND b.category = 'control' AND (b.type = 'restart'
+     OR i.retired_at IS NULL
+        AND EXISTS ({_UNREAD} AND b.category = 'control' AND (b.type = 'restart'
          OR (b.type = 'resume' AND i.status = 'errored' AND i.error->>'name' = 'poisoned'))))
     AND (i.status <> 'paused' OR i.wake_at IS NOT NULL
          OR EXISTS ({_UNREAD} AND b.category = 'control'))
@@ -190,7 +191,7 @@ TAKE_STRAY = f"""
     FROM workflow_instances AS i
     WHERE b.kind = $1 AND b.id = $2 AND b.read_at IS NULL AND i.kind = b.kind AND i.id = b.id
         AND i.status IN ('complete', 'errored', 'terminated')
-        AND NOT (b.category = 'control' AND (b.type = 'restart'
+        AND NOT (i.retired_at IS NULL AND b.category = 'control' AND (b.type = 'restart'
             OR (b.type = 'resume' AND i.error->>'name' = 'poisoned')))
     RETURNING b.kind, b.id, {_QUALIFIED}
 """
@@ -223,13 +224,6 @@ UNSENT = """
 MARK_SENT = """
     UPDATE outbox SET sent_at = clock_timestamp()
     WHERE message_id = ANY($1::text[]) AND sent_at IS NULL
-"""
-
-FORGET_SENT = """
-    DELETE FROM outbox WHERE seq IN (
-        SELECT seq FROM outbox
-        WHERE sent_at < clock_timestamp() - make_interval(days => $1)
-        ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
 
 UNSENT_COUNT = "SELECT count(*) FROM outbox WHERE sent_at IS NULL"
@@ -277,11 +271,4 @@ LOCK_REQUEST = "SELECT pg_advisory_xact_lock($1)"
 
 KEEP_RESULT = """
     INSERT INTO request_results (request, key, body_hash, reply) VALUES ($1, $2, $3, $4)
-"""
-
-FORGET_RESULTS = """
-    DELETE FROM request_results WHERE (request, key) IN (
-        SELECT request, key FROM request_results
-        WHERE created_at < clock_timestamp() - make_interval(days => $1)
-        ORDER BY created_at LIMIT $2)
 """

@@ -14,7 +14,7 @@ from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, encode, is_workflow_id
 from shared.messages.decoding import decode
 from shared.messages.problems import Refused
-from shared.messages.workflows import ControlCommand, SignalCommand, Trigger, Wake
+from shared.messages.workflows import ControlCommand, SignalCommand, Wake
 from shared.workflow import tracing
 from shared.workflow.errors import Undecodable
 from shared.workflow.facts import NAMESPACE
@@ -66,7 +66,7 @@ def read(registry: Registry, delivery: Delivery, now: datetime) -> Command:
         return Command(InstanceKey(kind, control.id), registration, message=message)
     trigger = _decode(body, registration.trigger)
     return Command(
-        InstanceKey(kind, _instance_id(headers, trigger, delivery.origin)),
+        InstanceKey(kind, instance_id(headers, trigger.id, delivery.origin)),
         registration,
         start=StartRequest(
             input=encode(trigger),
@@ -155,15 +155,18 @@ def _key(kind: str, workflow_id: str) -> InstanceKey:
     return InstanceKey(kind, workflow_id)
 
 
-def _instance_id(headers: Mapping[str, str], trigger: Trigger, origin: str) -> str:
-    """The id of a start (rule 16): header, body, Nats-Msg-Id, else where the message stands."""
+def instance_id(headers: Mapping[str, str], in_body: str | None, origin: str) -> str:
+    """The id of a start (rule 16): header, body, Nats-Msg-Id, else where the message stands.
+
+    Raises Undecodable for a header that is none.
+    """
     given = headers.get(subjects.WORKFLOW_ID)
     if given is not None:
         if not is_workflow_id(given):
             raise Undecodable(f"header {subjects.WORKFLOW_ID} is {given!r}; {ID_RULE}")
         return given
-    if trigger.id is not None:
-        return trigger.id
+    if in_body is not None:
+        return in_body
     message_id = headers.get(subjects.MESSAGE_ID)
     if message_id is not None and is_workflow_id(message_id):
         return message_id

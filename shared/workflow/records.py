@@ -159,6 +159,8 @@ class Instance(msgspec.Struct, kw_only=True):
     parent: Parent | None = None
     trace: str | None = None
     """The traceparent it was started under, for later deliveries to link to."""
+    retired: bool = False
+    """Retention has deleted its journal and its bodies (rule 17)."""
 
 
 class StartRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from services.stack.processes import SERVICES
 from shared.jetstream.authorization import variable
 from shared.jetstream.rights import users
 from shared.runtime import metrics as of_services
-from shared.runtime import service
+from shared.runtime import service, standing
 from shared.runtime.config import Settings
 from shared.runtime.embedded import nats
 from tests.markdown import read, table
@@ -57,7 +57,7 @@ def test_every_metric_is_told() -> None:
 def test_the_figures_are_those_of_the_code() -> None:
     page = read(PAGE)
     beside_the_steps = (
-        service.UPKEEP_CONNECTIONS + service.REQUEST_CONNECTIONS + service.INGEST_WORKERS
+        service.UPKEEP_CONNECTIONS + service.REQUEST_CONNECTIONS + standing.INGEST_WORKERS
     )
     assert f"`WORKERS` + `WAKE_WORKERS` + {beside_the_steps} connections" in page
     assert f"`max_payload: {nats.MAX_PAYLOAD_BYTES // 2**20}MB`" in page

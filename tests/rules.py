@@ -74,7 +74,6 @@ LATER = {
     "engine-12": "signals and controls",
     "engine-13": "signals",
     "engine-17": "retention of journals",
-    "engine-19": "compensation",
     "engine-24": "children",
     "engine-28": "crons",
     "engine-29": "the virtual clock over processes",

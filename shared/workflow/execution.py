@@ -115,10 +115,12 @@ class Execution:
         """Around each operation: one at a time on a path, and none after the end."""
         self.check_alive(branch)
         if branch.entered is not None:
-            raise self._misused(
+            misuse = WorkflowMisuse(
                 f"{name!r} started while {branch.entered!r} was running on the same context: "
                 "await one operation before the next"
             )
+            # Inside the other's own body it is that one's failure, and journaled as such.
+            raise misuse if branch.task is asyncio.current_task() else self._misused(misuse)
         with branch.entering(name):
             try:
                 yield
@@ -256,13 +258,14 @@ class Execution:
         straggler = branch.task
         if straggler is None:
             return
-        self._misused(f"{branch.entered!r} was still running when its code ended: await it")
+        self._misused(
+            WorkflowMisuse(f"{branch.entered!r} was still running when its code ended: await it")
+        )
         straggler.cancel()
         await asyncio.wait([straggler])
         await self.discard(branch)
 
-    def _misused(self, how: str) -> WorkflowMisuse:
-        misuse = WorkflowMisuse(how)
+    def _misused(self, misuse: WorkflowMisuse) -> WorkflowMisuse:
         self._misuse = self._misuse or misuse
         return misuse
 

@@ -35,6 +35,9 @@ from shared.workflow.settings import EngineSettings
 
 KEY = InstanceKey("free", "one")
 
+LOST_SECONDS = 36.0
+"""After which neither the lease nor a call of a lost process can still be alive."""
+
 Run = Callable[[WorkflowContext], Awaitable[object]]
 
 
@@ -102,6 +105,14 @@ class World(Protocol):
 
     async def effects(self) -> list[str]:
         """What steps have left."""
+        ...
+
+    async def letters(self) -> list[tuple[str, str]]:
+        """Subjects and reasons of the dead letters."""
+        ...
+
+    async def forget(self) -> None:
+        """Begins anew: no instance, no effects, an outside world with empty books."""
         ...
 
     async def pass_seconds(self, seconds: float) -> None:
@@ -173,20 +184,44 @@ class MemoryWorld(BaseWorld):
     async def effects(self) -> list[str]:
         return [args[1] for _, args in self._memory.effects]
 
+    async def letters(self) -> list[tuple[str, str]]:
+        return [(each.subject, each.reason) for each in self._memory.dead_letters.values()]
+
+    async def forget(self) -> None:
+        store = self._memory
+        for table in (store.rows, store.journals, store.inbox.rows, store.outbox, store.effects):
+            table.clear()
+        self._statuses = MemoryStatusBucket()
+        self.outside = Outside()
+
     async def pass_seconds(self, seconds: float) -> None:
         self._machine.ahead_seconds += seconds
         self._pass(seconds)
 
 
 class RealWorld(BaseWorld):
-    def __init__(self, store: PostgresStore, publisher: Publisher, statuses: StatusBucket):
+    def __init__(self, store: PostgresStore, publisher: Publisher, statuses: JetStreamStatusBucket):
         super().__init__(store, publisher, statuses)
         self._postgres = store
+        self._bucket = statuses
 
     async def effects(self) -> list[str]:
         async with self._postgres.transaction() as transaction:
             found = await transaction.connection.fetch("SELECT step FROM effects ORDER BY id")
         return [row["step"] for row in found]
+
+    async def letters(self) -> list[tuple[str, str]]:
+        async with self._postgres.transaction() as transaction:
+            found = await transaction.connection.fetch("SELECT subject, reason FROM dead_letters")
+        return [(row["subject"], row["reason"]) for row in found]
+
+    async def forget(self) -> None:
+        async with self._postgres.transaction() as transaction:
+            for table in ("workflow_instances", "workflow_journal", "inbox", "outbox", "effects"):
+                await transaction.connection.execute(f"DELETE FROM {table}")
+            await transaction.commit()
+        await self._bucket.delete(KEY)
+        self.outside = Outside()
 
     async def pass_seconds(self, seconds: float) -> None:
         back = timedelta(seconds=seconds)

@@ -17,9 +17,7 @@ from shared.workflow.context import WorkflowContext
 from shared.workflow.errors import NonRetryableError, StepFailed, Transient
 from shared.workflow.options import Retry
 from shared.workflow.step import Step
-from tests.conformance.operations.conftest import KEY, World
-
-LOST_SECONDS = 36.0
+from tests.conformance.operations.conftest import KEY, LOST_SECONDS, World
 
 Branch = Callable[[WorkflowContext], Awaitable[str]]
 

@@ -16,12 +16,9 @@ from shared.workflow.context import WorkflowContext
 from shared.workflow.errors import NonRetryableError, NotSent, OutcomeUnknown, StepFailed
 from shared.workflow.options import Retry
 from shared.workflow.settings import EngineSettings
-from tests.conformance.operations.conftest import KEY, World
+from tests.conformance.operations.conftest import KEY, LOST_SECONDS, World
 
 Ordering = Callable[[WorkflowContext], Awaitable[str]]
-
-LOST_SECONDS = 36.0
-"""After which neither the lease nor the call of a lost worker can still be alive."""
 
 
 def ordering(world: World, *, verify: bool = True, attempts: int = 3) -> Ordering:

@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from shared.messages.workflows import Status
 from shared.testing.memory_inbox import MemoryInbox
@@ -79,6 +80,8 @@ class MemoryStore:
         self.monotonic = monotonic
         self.rows: dict[InstanceKey, Row] = {}
         self.journals: dict[tuple[InstanceKey, int], dict[EntryKey, Entry]] = {}
+        self.attempted: dict[tuple[InstanceKey, int, EntryKey], float] = {}
+        """When the last attempt of a call was committed, in machine time."""
         self.outbox: dict[str, tuple[InstanceKey, OutboxMessage]] = {}
         self.sent: set[str] = set()
         self.dead_letters: dict[str, DeadLetter] = {}
@@ -105,8 +108,15 @@ class MemoryStore:
 
     def entries(self, key: InstanceKey, run: int) -> list[Entry]:
         """The journal of one run, in order."""
-        found = self.journals.get((key, run), {}).values()
+        found = [
+            replace(entry, age_seconds=self._age(key, run, entry))
+            for entry in self.journals.get((key, run), {}).values()
+        ]
         return sorted(found, key=lambda entry: (entry.path, entry.position))
+
+    def _age(self, key: InstanceKey, run: int, entry: Entry) -> float | None:
+        attempted_at = self.attempted.get((key, run, entry.key))
+        return None if attempted_at is None else self.monotonic() - attempted_at
 
     async def unsent(self, key: InstanceKey) -> list[OutboxMessage]:
         """See ports.InstanceStore."""
@@ -254,6 +264,8 @@ class MemoryTransaction:
         if (stored.epoch, stored.version) != (instance.epoch, instance.version):
             raise LostClaim
         journal = self._store.journals.get((instance.key, instance.run), {})
+        if len({entry.key for entry in checkpoint.entries}) < len(checkpoint.entries):
+            raise ValueError("one statement cannot write a row twice")
         for entry in checkpoint.entries:
             if entry.key in journal and journal[entry.key].finished:
                 raise LostClaim
@@ -309,6 +321,8 @@ class MemoryTransaction:
             self._store.rows[self._row.instance.key] = self._row
         for key, run, entry in self._entries:
             self._store.journals.setdefault((key, run), {})[entry.key] = entry
+            if entry.state == "calling":
+                self._store.attempted[key, run, entry.key] = self._store.monotonic()
         for key, message in self._messages:
             self._store.outbox[message.id] = (key, message)
         for effect in self._after:

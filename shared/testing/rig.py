@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -74,6 +74,8 @@ class Rig:
     store: DueStore = field(default_factory=lambda: MemoryStore(monotonic))
     publisher: Publisher = field(default_factory=MemoryPublisher)
     statuses: StatusBucket = field(default_factory=MemoryStatusBucket)
+    monotonic: Callable[[], float] = monotonic
+    """Machine time of the executor's process."""
 
     def __post_init__(self) -> None:
         registrations = tuple(self.registrations)
@@ -87,7 +89,7 @@ class Rig:
             publisher=Overheard(self.publisher, self.commands),
             statuses=self.statuses,
             clock=self.clock,
-            monotonic=monotonic,
+            monotonic=self.monotonic,
             settings=self.settings,
         )
 

@@ -41,13 +41,15 @@ async def park(execution: Execution, suspended: Suspended) -> Interruption:
         and retry.total_seconds() <= settings.longest_nak_seconds
         and not execution.clock.is_virtual
     )
+    # A control waits for a call in flight, and does not have the run try again for ever meanwhile.
+    obeys = not execution.in_flight(segment)
     grace = timedelta(seconds=settings.nak_grace_seconds if by_redelivery else 0)
     await execution.commit(
         segment,
         Status.WAITING,
         wake_at=wake_at,
         due_at=None if wake_at is None else wake_at + grace,
-        unless=lambda: inbox.acts or inbox.holds(suspended.wanted),
+        unless=lambda: (obeys and inbox.acts) or inbox.holds(suspended.wanted),
     )
     if by_redelivery and retry is not None and wake_at is not None:
         return RetryLater(wake_at, retry.total_seconds())

@@ -13,7 +13,6 @@ from shared.messages.workflows import Action, ErrorInfo, Status
 from shared.workflow import endings, tracing
 from shared.workflow.after_commit import AfterCommit
 from shared.workflow.branch import UNDO, Branch
-from shared.workflow.calls import IN_FLIGHT
 from shared.workflow.codec import describe
 from shared.workflow.commands import Command, read, read_signal
 from shared.workflow.context import WorkflowContext
@@ -168,9 +167,6 @@ class Executor:
             except Dropped as dropped:
                 await self._release(execution)
                 return await self._outcomes.dropped(delivery, str(dropped))
-            except Crowded:
-                await endings.release(execution, progress=False)
-                raise
             except JournalMismatch as mismatch:
                 if execution.fused:
                     raise
@@ -231,9 +227,13 @@ class Executor:
         self, execution: Execution, registration: Registration, delivery: Delivery, alone: bool
     ) -> None:
         """Obeys, replays, goes on, and commits the end; leaves by an interruption otherwise."""
+        claims = execution.instance.claims_without_progress
+        if claims >= self._settings.solitary_claims and not alone:
+            # With the claim uncommitted: to wait for the others is not to fail once more.
+            raise execution.interrupted(Crowded())
         try:
             await self._obey(execution, delivery)
-            await self._check_poison(execution, delivery, alone)
+            await self._check_poison(execution, delivery)
             if execution.instance.rollback == "running":
                 await self._compensate(execution, registration)
             else:
@@ -247,8 +247,7 @@ class Executor:
         """Commits the claim where it must be, with what the inbox asks for."""
         await execution.inbox.refresh()
         decision = execution.inbox.decision
-        in_flight = any(entry.state in IN_FLIGHT for entry in execution.journal.values())
-        if decision.acts and not in_flight:
+        if decision.acts and not execution.in_flight(execution.root.segment):
             decision = await self._feasible(execution, decision, delivery)
             ended = await endings.obey(execution, decision)
             if ended is not None:
@@ -268,18 +267,15 @@ class Executor:
         await self._outcomes.unknown_step(delivery, command.from_step)
         return Decision(taken=decision.taken, control=decision.control)
 
-    async def _check_poison(self, execution: Execution, delivery: Delivery, alone: bool) -> None:
-        """Ends what takes its process down again and again; first it runs alone (rule 23)."""
-        claims = execution.instance.claims_without_progress
-        if claims >= self._settings.poison_claims:
+    async def _check_poison(self, execution: Execution, delivery: Delivery) -> None:
+        """Ends what has taken its process down again and again, even alone (rule 23)."""
+        if execution.instance.claims_without_progress >= self._settings.poison_claims:
             await self._outcomes.bury(delivery, POISONED, "no progress in too many claims")
             await endings.fail(
                 execution,
                 ErrorInfo(name=POISONED, message="ended after too many claims without progress"),
             )
             raise execution.interrupted(Parked())
-        if claims >= self._settings.solitary_claims and not alone:
-            raise execution.interrupted(Crowded())
 
     async def _advance(self, execution: Execution, registration: Registration) -> None:
         try:
@@ -288,9 +284,6 @@ class Executor:
             await endings.complete(execution, output)
         except Exception as error:
             execution.raise_if_interrupted()
-            if await execution.end_straggler(execution.root) and execution.fused:
-                # Unfused, the same delivery keeps the steps before it.
-                raise execution.interrupted(SegmentAborted()) from error
             log.warning("workflow_errored", error=type(error).__name__, reason=str(error))
             if execution.compensations:
                 raise await endings.roll_back(execution, Status.ERRORED, describe(error)) from error
@@ -305,7 +298,6 @@ class Executor:
             pass
         except Exception:  # noqa: BLE001 - the failure that brought it here
             execution.raise_if_interrupted()
-        await execution.end_straggler(execution.root)
         execution.replaying = False
         branch = Branch(
             execution.instance, UNDO, execution.journal.values(), execution.root.segment
@@ -334,9 +326,15 @@ class Executor:
         try:
             return await registration.workflow.run(context, start)
         finally:
+            left = root.entered is not None
+            await execution.close(root)
             # Whatever the workflow made of its interruption, that is how this run ends.
             execution.raise_if_interrupted()
             root.raise_if_interrupted()
+            if left and execution.fused:
+                # Unfused, the same delivery keeps the steps before it.
+                raise execution.interrupted(SegmentAborted())
+            execution.raise_if_misused()
 
     async def _release(self, execution: Execution) -> None:
         try:
@@ -355,7 +353,7 @@ class Executor:
             return await self._outcomes.lost_claim()
         except (Transient, Dropped) as error:
             return await self._outcomes.dropped(delivery, str(error))
-        except Exception:
+        except (Exception, Interruption):
             # A defect of ours: the message comes again rather than being lost with the worker.
             log.exception("delivery_failed")
             if command is not None and delivery.attempt >= self._settings.poison_claims:

@@ -32,6 +32,11 @@ FINISHED = frozenset({"complete", "skipped", "failed", "unknown"})
 """States of entries that no later run changes."""
 
 
+IN_FLIGHT = frozenset({"calling", "verifying"})
+"""States of a call's attempt that was committed and whose outcome is not known; in the second, a
+look-up has failed and comes again."""
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the journal."""
 

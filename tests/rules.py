@@ -72,8 +72,6 @@ RULES = {
 
 LATER = {
     "engine-9": "calls",
-    "engine-12": "signals and controls",
-    "engine-13": "signals",
     "engine-14": "controls",
     "engine-17": "retention of journals",
     "engine-18": "calls",

@@ -193,7 +193,7 @@ class MemoryTransaction:
         key = request.key
         row = self._store.rows.get(key)
         if not self._hold(key):
-            return self._refusal(row, request) if row is not None else _absent(request)
+            return self._refusal(row, request, held=True)
         if row is None:
             if request.start is None:
                 return Refusal(reason="absent")
@@ -205,7 +205,7 @@ class MemoryTransaction:
                 unread=self._store.inbox.holds(key),
             )
         if not _claimable(row, request.now, self._store):
-            return self._refusal(row, request)
+            return self._refusal(row, request, held=False)
         instance = _copy(row.instance)
         instance.epoch += 1
         taken_over = row.lease_until is not None
@@ -333,19 +333,18 @@ class MemoryTransaction:
         self._held = key
         return True
 
-    def _refusal(self, row: Row, request: ClaimRequest) -> Refusal:
-        instance = row.instance
-        parent = instance.parent
-        if instance.status.ended:
-            return Refusal(reason="ended", parent=parent)
-        if instance.wake_at is not None and instance.wake_at > request.now:
-            return Refusal(reason="parked", parent=parent)
-        if instance.status is Status.PAUSED and instance.wake_at is None:
-            return Refusal(reason="paused", parent=parent)
+    def _refusal(self, row: Row | None, request: ClaimRequest, *, held: bool) -> Refusal:
+        if row is None:
+            return Refusal(reason="absent" if request.start is None else "busy", held=held)
         left = (row.lease_until or 0) - self._store.monotonic()
-        if left > 0:
-            return Refusal(reason="leased", retry_seconds=left, parent=parent)
-        return Refusal(reason="busy")
+        claimable = _claimable(row, request.now, self._store)
+        reason = "busy" if claimable else _reason(row.instance, request.now, left)
+        return Refusal(
+            reason=reason,
+            held=held,
+            parent=row.instance.parent,
+            retry_seconds=left if reason == "leased" else None,
+        )
 
 
 def _copy(instance: Instance) -> Instance:
@@ -378,8 +377,14 @@ def _new_row(request: ClaimRequest) -> Row:
     )
 
 
-def _absent(request: ClaimRequest) -> Refusal:
-    return Refusal(reason="absent" if request.start is None else "busy")
+def _reason(instance: Instance, now: datetime, lease_left: float) -> str:
+    if instance.status.ended:
+        return "ended"
+    if instance.wake_at is not None and instance.wake_at > now:
+        return "parked"
+    if instance.status is Status.PAUSED:
+        return "paused"
+    return "leased" if lease_left > 0 else "busy"
 
 
 def _claimable(row: Row, now: datetime, store: MemoryStore) -> bool:

@@ -31,8 +31,11 @@ def wait_for_attempt(execution: Execution, branch: Branch, slot: Slot) -> dateti
 async def settle_failure(
     execution: Execution, branch: Branch, slot: Slot, failure: Failure, options: Options
 ) -> Entry:
-    """Records a failed attempt: another follows later, or the operation has failed for good."""
-    await execution.discard(branch)
+    """Records a failed attempt: another follows later, or the operation has failed for good.
+
+    Of what its body did nothing may be left in a transaction; what gathered before it, such as a
+    sleep that is over or a signal that was read, commits with the failure.
+    """
     instance = execution.instance
     now = execution.clock.now()
     error = describe(failure.error, slot.key.name)

@@ -64,7 +64,7 @@ class Outcomes:
     async def dropped(self, delivery: Delivery, reason: str) -> str:
         """Trouble that is no attempt: the message comes again soon and the journal is replayed."""
         log.warning("run_dropped", reason=reason)
-        await delivery.nak(min(5.0, 0.25 * 2 ** min(delivery.attempt - 1, 5)))
+        await delivery.nak(_again_seconds(delivery))
         return "dropped"
 
     async def undecodable(self, delivery: Delivery, detail: str) -> str:
@@ -104,13 +104,14 @@ class Outcomes:
 
     async def _refused_message(self, delivery: Delivery, command: Command, refusal: Refusal) -> str:
         """It lies in the inbox. While another transaction holds the instance nobody knows whether
-        that one has seen it; an owner between two transactions will."""
+        that one has seen it; an owner between two transactions will. Where it opens no door, it
+        has been read already or has to wait."""
         reason = refusal.reason
-        if reason in {"busy", "parked"}:
-            await delivery.nak(0.25)
-            return reason
         if reason == "leased" and command.message and command.message.type == Action.PAUSE:
             await self._after_commit.tell_pausing(command.key)
+        if reason == "busy" or refusal.held:
+            await delivery.nak(_again_seconds(delivery))
+            return "busy"
         if reason == "ended":
             await self._store.bury_stray(command.key)
             await self._after_commit.tell_again(command.key)
@@ -166,3 +167,8 @@ class Outcomes:
         """Whether a wake has been given back so often that due_at, which brings another, will do;
         else those of one long step would gather and all come again four times a second."""
         return command.start is None and delivery.attempt >= self._settings.poison_claims
+
+
+def _again_seconds(delivery: Delivery) -> float:
+    """Soon at first; later and later where a long step holds the instance or trouble lasts."""
+    return min(5.0, 0.25 * 2.0 ** min(delivery.attempt - 1, 5))

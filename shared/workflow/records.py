@@ -200,6 +200,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """busy: another transaction holds it now; leased: another worker owns it; parked: not due;
     paused; ended; absent: a wake for an instance that is not there."""
+    held: bool = False
+    """Another transaction holds the instance, so the reason may be over with its commit."""
     parent: Parent | None = None
     """Of the instance that is there: a child's start may have met somebody else's."""
     retry_seconds: float | None = None

@@ -36,6 +36,9 @@ class Bench(Protocol):
     def workflow(self) -> SampleWorkflow: ...
 
     async def effects(self, workflow_id: str) -> list[str]: ...
+    async def dead_letters(self) -> list[tuple[str, str]]:
+        """Reason and subject of each, as they came."""
+        ...
 
 
 LEASE_SECONDS = 0.5
@@ -50,6 +53,9 @@ class MemoryBench:
     async def effects(self, workflow_id: str) -> list[str]:
         return [args[1] for _, args in self.store.effects if args[0] == workflow_id]
 
+    async def dead_letters(self) -> list[tuple[str, str]]:
+        return [(letter.reason, letter.subject) for letter in self.store.dead_letters.values()]
+
 
 class RealBench:
     def __init__(self, rig: Rig, store: PostgresStore, workflow: SampleWorkflow):
@@ -63,6 +69,13 @@ class RealBench:
                 "SELECT step FROM effects WHERE workflow_id = $1 ORDER BY id", workflow_id
             )
         return [row["step"] for row in found]
+
+    async def dead_letters(self) -> list[tuple[str, str]]:
+        async with self.store.transaction() as transaction:
+            found = await transaction.connection.fetch(
+                "SELECT reason, subject FROM dead_letters ORDER BY id"
+            )
+        return [(row["reason"], row["subject"]) for row in found]
 
 
 @pytest.fixture

@@ -72,7 +72,6 @@ RULES = {
 
 LATER = {
     "engine-9": "calls",
-    "engine-14": "controls",
     "engine-17": "retention of journals",
     "engine-18": "calls",
     "engine-19": "compensation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from itertools import count
 from typing import TypeAlias
 
@@ -22,11 +23,14 @@ from shared.testing.faults import Faults, FaultyStore
 from shared.testing.memory_delivery import MemoryDelivery
 from shared.testing.rig import Rig
 from shared.workflow.context import WorkflowContext
+from shared.workflow.errors import NonRetryableError
+from shared.workflow.options import Retry
 from shared.workflow.ports import Predecessor
 from shared.workflow.registry import register
 from shared.workflow.step import Step
 
 KIND, CHILD = "script", "errand"
+HOUR = timedelta(hours=1)
 
 
 class Word(Signal, frozen=True, kw_only=True):
@@ -162,3 +166,38 @@ def again(delivery: MemoryDelivery) -> MemoryDelivery:
         origin=delivery.origin,
         earlier=delivery.earlier,
     )
+
+
+async def two_steps(ctx: WorkflowContext) -> str:
+    await ctx.step("first", leave_row, "first", compensate=undo_row)
+    return await ctx.step("second", leave_row, "second", compensate=undo_row)
+
+
+async def sleep_between(ctx: WorkflowContext) -> str:
+    await ctx.step("first", leave_row, "first", compensate=undo_row)
+    await ctx.sleep("night", HOUR)
+    return await ctx.step("second", leave_row, "second")
+
+
+async def wait_between(ctx: WorkflowContext) -> str:
+    await ctx.step("first", leave_row, "first", compensate=undo_row)
+    return (await ctx.wait_for_signal("word", Word, HOUR)).text
+
+
+async def retry_between(ctx: WorkflowContext) -> str:
+    await ctx.step("first", leave_row, "first", compensate=undo_row)
+    retrying = ctx.options(retry=Retry(max_attempts=5, delay=HOUR))
+    return await retrying.step("fails", fail)
+
+
+async def fail(step: Step) -> str:
+    raise RuntimeError("told to fail")
+
+
+async def fail_for_good(step: Step) -> str:
+    raise NonRetryableError("no_room", "there is no room")
+
+
+async def fail_and_undo(ctx: WorkflowContext) -> str:
+    await ctx.step("first", leave_row, "first", compensate=undo_row)
+    return await ctx.step("fails", fail_for_good)

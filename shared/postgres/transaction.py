@@ -22,6 +22,7 @@ from shared.workflow.records import (
     Entry,
     Instance,
     InstanceKey,
+    Notice,
     Refusal,
 )
 
@@ -186,11 +187,6 @@ class PostgresTransaction:
         key = instance.key
         if checkpoint.taken:
             await self._connection.execute(statements.READ_INBOX, checkpoint.taken)
-        if checkpoint.notice is not None and instance.parent is not None:
-            await self._connection.execute(
-                statements.KEEP_MESSAGE,
-                *rows.inbox_parameters(instance.parent.key, checkpoint.notice),
-            )
         if checkpoint.keep_before is not None:
             await self._connection.execute(
                 statements.KEEP_BEFORE,
@@ -198,6 +194,13 @@ class PostgresTransaction:
                 key.id,
                 instance.run - 1,
                 checkpoint.keep_before,
+            )
+
+    async def tell(self, notice: Notice) -> None:
+        """See ports.Transaction."""
+        async with transient_trouble("tell"):
+            await self._connection.execute(
+                statements.KEEP_MESSAGE, *rows.inbox_parameters(notice.to, notice.message)
             )
 
     async def commit(self) -> None:

@@ -6,14 +6,13 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import inf
 from typing import Any
 
 import msgspec
 
 from shared.messages.workflows import Status
 from shared.testing.memory_inbox import MemoryInbox
-from shared.workflow.branch import UNDO
+from shared.workflow.branch import main_position
 from shared.workflow.controls import POISONED
 from shared.workflow.errors import LostClaim, Transient
 from shared.workflow.inbox import stray_letter
@@ -29,6 +28,7 @@ from shared.workflow.records import (
     InboxMessage,
     Instance,
     InstanceKey,
+    Notice,
     OutboxMessage,
     Refusal,
 )
@@ -292,16 +292,17 @@ class MemoryTransaction:
         )
 
     def _write_beside(self, instance: Instance, checkpoint: Checkpoint) -> None:
-        inbox, taken, notice = self._store.inbox, checkpoint.taken, checkpoint.notice
+        inbox, taken = self._store.inbox, checkpoint.taken
         if taken:
             self._after.append(lambda: inbox.read(taken))
-        if notice is not None and instance.parent is not None:
-            parent = instance.parent.key
-            self._after.append(lambda: inbox.keep(parent, [notice]))
         if checkpoint.keep_before is not None:
             for entry in self._store.entries(instance.key, instance.run - 1):
-                if _root_position(entry) < checkpoint.keep_before:
+                if main_position(entry) < checkpoint.keep_before:
                     self._entries.append((instance.key, instance.run, entry))
+
+    async def tell(self, notice: Notice) -> None:
+        """See ports.Transaction."""
+        self._after.append(lambda: self._store.inbox.keep(notice.to, [notice.message]))
 
     async def commit(self) -> None:
         """See ports.Transaction."""
@@ -411,13 +412,6 @@ def _still_obeyed(message: InboxMessage, ended: Instance) -> bool:
         return False
     poisoned = ended.error is not None and ended.error.name == POISONED
     return message.type == "restart" or (message.type == "resume" and poisoned)
-
-
-def _root_position(entry: Entry) -> float:
-    """Place on the main path; compensations have none."""
-    if entry.path == "":
-        return entry.position
-    return inf if entry.path.startswith(UNDO) else int(entry.path.partition(".")[0])
 
 
 def _is_due(row: Row, now: datetime, machine_now: float) -> bool:

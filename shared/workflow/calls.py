@@ -31,10 +31,6 @@ from shared.workflow.steps import within
 
 Body = Callable[[Call], Awaitable[Any]]
 
-IN_FLIGHT = frozenset({"calling", "verifying"})
-"""States of an attempt that was committed and whose outcome is not known; in the second, a look-up
-has failed and comes again."""
-
 
 async def run_call(
     execution: Execution,
@@ -84,7 +80,7 @@ class _CallAttempts:
         """The finished entry."""
         started_at = wait_for_attempt(self.execution, self.branch, self.slot)
         recorded = self.slot.recorded
-        if recorded is not None and recorded.state in IN_FLIGHT:
+        if recorded is not None and recorded.in_flight:
             # Made by a worker that is gone, or not made at all: nobody knows.
             return await self._clear_up(recorded, recorded.age_seconds or 0.0)
         return await self._send(self.slot.attempt, started_at)

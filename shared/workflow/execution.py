@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TypeVar
@@ -34,6 +34,7 @@ from shared.workflow.records import (
     Entry,
     EntryKey,
     InboxMessage,
+    Notice,
     OutboxMessage,
 )
 from shared.workflow.segment import Segment
@@ -128,7 +129,7 @@ class Execution:
         if recorded is None or not (recorded.finished or operation == "parallel"):
             # A parallel under way passes none: its branches do. A call whose outcome is not
             # recorded is still in flight: that is no boundary either.
-            in_flight = recorded is not None and recorded.state in {"calling", "verifying"}
+            in_flight = recorded is not None and recorded.in_flight
             await self._pass_boundary(branch, in_flight=in_flight)
         return slot
 
@@ -260,6 +261,16 @@ class Execution:
             self._hold_until = 0.0
 
     @property
+    def in_flight(self) -> bool:
+        """Whether the journal has a call whose outcome nobody knows."""
+        return any(entry.in_flight for entry in self.journal.values())
+
+    @property
+    def controlled(self) -> bool:
+        """Whether there is a control to obey now: outcomes are recorded first (rule 14)."""
+        return self.inbox.decision.acts and not self.in_flight
+
+    @property
     def held_seconds(self) -> float:
         """Machine time for which calls in flight still need the lease."""
         return max(0.0, self._hold_until - self.monotonic())
@@ -279,7 +290,7 @@ class Execution:
         due_at: datetime | None = None,
         lease_seconds: float | None = None,
         progress: bool = True,
-        notice: InboxMessage | None = None,
+        notices: Sequence[Notice] = (),
         keep_before: int | None = None,
         unless: Callable[[], bool] | None = None,
     ) -> None:
@@ -309,10 +320,9 @@ class Execution:
                 error=instance.error,
                 finished_at=instance.finished_at,
                 taken=tuple(segment.taken),
-                notice=notice,
                 keep_before=keep_before,
             )
-            yielded = await self._commit(segment, checkpoint, unless)
+            yielded = await self._commit(segment, checkpoint, unless, notices)
         if yielded:
             raise self.interrupted(SegmentAborted())
 
@@ -329,10 +339,14 @@ class Execution:
                 error=self.instance.error,
                 taken=tuple(self.root.segment.taken),
             )
-            await self._commit(self.root.segment, checkpoint, None)
+            await self._commit(self.root.segment, checkpoint)
 
     async def _commit(
-        self, segment: Segment, checkpoint: Checkpoint, unless: Callable[[], bool] | None
+        self,
+        segment: Segment,
+        checkpoint: Checkpoint,
+        unless: Callable[[], bool] | None = None,
+        notices: Sequence[Notice] = (),
     ) -> bool:
         """Whether the inbox made it release the instance instead."""
         yielded = False
@@ -345,6 +359,9 @@ class Execution:
                     yielded = True
                     checkpoint = self._release(checkpoint)
                     await self._write(segment, checkpoint)
+            if not yielded:
+                # Of an end that is certain now.
+                await segment.tell(notices)
             await segment.commit()
         except Transient as error:
             raise self.interrupted(Dropped(str(error))) from error
@@ -377,12 +394,17 @@ class Execution:
 
     def _release(self, checkpoint: Checkpoint) -> Checkpoint:
         """Leaves the instance to the next claim; its entries are written already."""
-        self.instance.output = self.instance.error = self.instance.finished_at = None
+        instance = self.instance
+        instance.output = instance.finished_at = None
+        if instance.rollback != "running":
+            # Else it is what the compensations are for.
+            instance.error = None
         return Checkpoint(
             status=Status.RUNNING,
             now=checkpoint.now,
             event_sequence=checkpoint.event_sequence,
             lease_seconds=0.0,
+            error=instance.error,
         )
 
     def _take_over(self, segment: Segment, checkpoint: Checkpoint) -> None:

@@ -8,15 +8,14 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
-from shared.messages.workflows import Action, ErrorInfo, Status
+from shared.messages.workflows import ErrorInfo, Status
 from shared.workflow import endings
 from shared.workflow.after_commit import AfterCommit
 from shared.workflow.branch import UNDO, Branch
-from shared.workflow.calls import IN_FLIGHT
 from shared.workflow.codec import describe
 from shared.workflow.commands import Command, read, read_signal
 from shared.workflow.context import WorkflowContext
-from shared.workflow.controls import POISONED, Decision
+from shared.workflow.controls import POISONED
 from shared.workflow.errors import (
     Controlled,
     Crowded,
@@ -162,6 +161,8 @@ class Executor:
                 if execution.fused:
                     raise
                 return await self._outcomes.mismatched(delivery, execution, mismatch)
+            if await self._goes_on(execution):
+                raise SegmentAborted
             return await self._outcomes.settled(delivery, execution)
         finally:
             await segment.end()
@@ -228,7 +229,7 @@ class Executor:
     ) -> None:
         """Obeys, replays, goes on, and commits the end; leaves by an interruption otherwise."""
         try:
-            await self._obey(execution, delivery)
+            await self._obey(execution)
             await self._check_poison(execution, delivery, alone)
             if execution.instance.rollback == "running":
                 await self._compensate(execution, registration)
@@ -239,30 +240,37 @@ class Executor:
         except Controlled:
             raise await endings.give_back(execution) from None
 
-    async def _obey(self, execution: Execution, delivery: Delivery) -> None:
+    async def _obey(self, execution: Execution) -> None:
         """Commits the claim where it must be, with what the inbox asks for."""
         await execution.inbox.refresh()
-        decision = execution.inbox.decision
-        in_flight = any(entry.state in IN_FLIGHT for entry in execution.journal.values())
-        if decision.acts and not in_flight:
-            decision = await self._feasible(execution, decision, delivery)
-            ended = await endings.obey(execution, decision)
+        if execution.controlled:
+            await self._refuse_restarts(execution)
+            ended = await endings.obey(execution, execution.inbox.decision)
             if ended is not None:
                 raise execution.interrupted(ended)
+        elif execution.instance.is_paused:
+            # Its door was opened by a control that has to wait.
+            raise execution.interrupted(NotYet())
         elif not execution.fused:
             await execution.secure()
 
-    async def _feasible(
-        self, execution: Execution, decision: Decision, delivery: Delivery
-    ) -> Decision:
-        """The decision, without a restart from a step that there is not."""
-        command = decision.command
-        if decision.action is not Action.RESTART or command is None or command.from_step is None:
-            return decision
-        if any(entry.name == command.from_step for entry in execution.journal.values()):
-            return decision
-        await self._outcomes.unknown_step(delivery, command.from_step)
-        return Decision(taken=decision.taken, control=decision.control)
+    async def _refuse_restarts(self, execution: Execution) -> None:
+        """Takes out those from a step that cannot be."""
+        while why := endings.why_not(execution, decision := execution.inbox.decision):
+            seq = decision.taken[-1]
+            message = execution.inbox.find(seq)
+            if message is not None:
+                await self._outcomes.refuse_control(execution.instance.key, message, why)
+            execution.inbox.settle([seq])
+            execution.root.segment.taken.append(seq)
+
+    async def _goes_on(self, execution: Execution) -> bool:
+        """Whether a control asks for more of what has just ended, such as a restart that stood
+        behind a terminate, or had to wait until all was undone."""
+        if not (execution.instance.status.ended and execution.inbox.may_hold):
+            return False
+        await execution.inbox.refresh()
+        return execution.inbox.decision.action is not None
 
     async def _check_poison(self, execution: Execution, delivery: Delivery, alone: bool) -> None:
         """Ends what takes its process down again and again; first it runs alone (rule 23)."""
@@ -322,7 +330,7 @@ class Executor:
             raise NonRetryableError("input_unreadable", str(error)) from error
         root = execution.root
         if start.start_at is not None:
-            if start.start_at > self._clock.now():
+            if start.start_at > self._clock.now() and not execution.replaying:
                 raise root.interrupted(Suspended(start.start_at))
             root.now = max(root.now, start.start_at)
         context = WorkflowContext(execution, root, Options())

@@ -14,8 +14,9 @@ from shared.workflow.commands import Command, parent_of
 from shared.workflow.endings import pause_for_mismatch
 from shared.workflow.errors import JournalMismatch, RetryLater, Undecodable
 from shared.workflow.execution import Execution
+from shared.workflow.inbox import stray_letter
 from shared.workflow.ports import Clock, Delivery, InstanceStore
-from shared.workflow.records import DeadLetter, InstanceKey, Refusal
+from shared.workflow.records import DeadLetter, InboxMessage, InstanceKey, Refusal
 from shared.workflow.settings import EngineSettings
 
 log = structlog.get_logger()
@@ -78,7 +79,10 @@ class Outcomes:
     async def hopeless(self, delivery: Delivery, command: Command) -> str:
         """Met errors of ours each time: a start goes to the dead letters, due_at wakes again."""
         if command.start is not None:
-            await self.bury(delivery, "poisoned", "an unexpected error in too many deliveries")
+            detail = "an unexpected error in too many deliveries"
+            await self.bury(delivery, "poisoned", detail)
+            if await self._store.load(command.key) is None:
+                await self._tell_parent(delivery, ErrorInfo(name="poisoned", message=detail))
         await delivery.term("poisoned")
         return "poisoned"
 
@@ -128,7 +132,7 @@ class Outcomes:
             return
         if parent is not None:
             notice = refusal_of(child, parent, error, self._clock.now())
-            await self._store.keep(parent.key, [notice])
+            await self._store.keep(notice.to, [notice.message])
             await self._after_commit.wake(parent.key)
 
     async def mismatched(
@@ -144,10 +148,12 @@ class Outcomes:
         await delivery.ack()
         return "mismatched"
 
-    async def unknown_step(self, delivery: Delivery, step: str) -> None:
-        """A restart from a step that the journal does not have is not carried out."""
-        log.warning("restart_refused", step=step)
-        await self.bury(delivery, "unknown_step", f"the journal has no step {step!r}")
+    async def refuse_control(self, key: InstanceKey, message: InboxMessage, why: str) -> None:
+        """A restart from a step that cannot be is not carried out."""
+        log.warning("restart_refused", reason=why)
+        letter = stray_letter(key, message, why)
+        if letter is not None:
+            await self._store.bury(letter)
 
     async def bury(self, delivery: Delivery, reason: str, detail: str) -> None:
         """Keeps the message with the dead letters; settling it is the caller's."""

@@ -73,7 +73,7 @@ async def run_branches(
         if fail_fast and first is not None:
             failed = Failed(first, outcomes[first].error)
             raise _fail(execution, branch, branches, entry, failed)
-        _raise_quiet(branch, branches, outcomes)
+        _raise_quiet(execution, branch, branches, outcomes)
         if entry.finished:
             branch.advance(entry)
         else:
@@ -170,16 +170,22 @@ async def _one(execution: Execution, branch: Branch, run: Run) -> Outcome:
     return Outcome(result=result)
 
 
-def _raise_quiet(branch: Branch, branches: Sequence[Branch], outcomes: Sequence[Outcome]) -> None:
+def _raise_quiet(
+    execution: Execution, branch: Branch, branches: Sequence[Branch], outcomes: Sequence[Outcome]
+) -> None:
     """Interrupts the path if any branch has more to do, once none of them can go on now."""
     quiet = [each.interruption for each in outcomes if each.interruption is not None]
     if not quiet:
         return
     _pass_on(branch, branches)
+    waits = [each for each in quiet if isinstance(each, Suspended)]
+    if waits and execution.in_flight:
+        # No control is obeyed before it: giving the claim back would only bring it here again.
+        raise branch.interrupted(_together(waits))
     for kind in (Controlled, ReplayEnd, Stopped):
         if any(isinstance(each, kind) for each in quiet):
             raise branch.interrupted(kind())
-    raise branch.interrupted(_together([each for each in quiet if isinstance(each, Suspended)]))
+    raise branch.interrupted(_together(waits))
 
 
 def _together(waits: Sequence[Suspended]) -> Suspended:

@@ -31,6 +31,7 @@ from shared.workflow.records import (
     InboxMessage,
     Instance,
     InstanceKey,
+    Notice,
     OutboxMessage,
     Refusal,
     StreamPosition,
@@ -111,6 +112,10 @@ class FaultyTransaction:
         """Passes on."""
         return await self._inner.write(instance, checkpoint)
 
+    async def tell(self, notice: Notice) -> None:
+        """Passes on."""
+        await self._inner.tell(notice)
+
     async def commit(self) -> None:
         """Two points."""
         async with self._faults.around("commit"):
@@ -166,6 +171,10 @@ class FaultyStore:
         """Two points."""
         async with self._faults.around("bury_stray"):
             await self._inner.bury_stray(key)
+
+    async def expire_unclaimed(self, before: datetime, limit: int) -> int:
+        """Passes on."""
+        return await self._inner.expire_unclaimed(before, limit)
 
     async def take_due(self, now: datetime, limit: int) -> list[InstanceKey]:
         """Two points."""

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import inf
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 
 from shared.messages.workflows import Status
 from shared.testing.memory_inbox import MemoryInbox
-from shared.workflow.branch import UNDO
+from shared.workflow.branch import main_position
 from shared.workflow.controls import POISONED
 from shared.workflow.errors import LostClaim, Transient
 from shared.workflow.inbox import stray_letter
@@ -30,6 +29,7 @@ from shared.workflow.records import (
     InboxMessage,
     Instance,
     InstanceKey,
+    Notice,
     OutboxMessage,
     Refusal,
 )
@@ -203,7 +203,7 @@ class MemoryTransaction:
         key = request.key
         row = self._store.rows.get(key)
         if not self._hold(key):
-            return self._refusal(row, request) if row is not None else _absent(request)
+            return self._refusal(row, request, held=True)
         if row is None:
             if request.start is None:
                 return Refusal(reason="absent")
@@ -215,7 +215,7 @@ class MemoryTransaction:
                 unread=self._store.inbox.holds(key),
             )
         if not _claimable(row, request.now, self._store):
-            return self._refusal(row, request)
+            return self._refusal(row, request, held=False)
         instance = _copy(row.instance)
         instance.epoch += 1
         taken_over = row.lease_until is not None
@@ -304,16 +304,17 @@ class MemoryTransaction:
         )
 
     def _write_beside(self, instance: Instance, checkpoint: Checkpoint) -> None:
-        inbox, taken, notice = self._store.inbox, checkpoint.taken, checkpoint.notice
+        inbox, taken = self._store.inbox, checkpoint.taken
         if taken:
             self._after.append(lambda: inbox.read(taken))
-        if notice is not None and instance.parent is not None:
-            parent = instance.parent.key
-            self._after.append(lambda: inbox.keep(parent, [notice]))
         if checkpoint.keep_before is not None:
             for entry in self._store.entries(instance.key, instance.run - 1):
-                if _root_position(entry) < checkpoint.keep_before:
+                if main_position(entry) < checkpoint.keep_before:
                     self._entries.append((instance.key, instance.run, entry))
+
+    async def tell(self, notice: Notice) -> None:
+        """See ports.Transaction."""
+        self._after.append(lambda: self._store.inbox.keep(notice.to, [notice.message]))
 
     async def commit(self) -> None:
         """See ports.Transaction."""
@@ -347,19 +348,18 @@ class MemoryTransaction:
         self._held = key
         return True
 
-    def _refusal(self, row: Row, request: ClaimRequest) -> Refusal:
-        instance = row.instance
-        parent = instance.parent
-        if instance.status.ended:
-            return Refusal(reason="ended", parent=parent)
-        if instance.wake_at is not None and instance.wake_at > request.now:
-            return Refusal(reason="parked", parent=parent)
-        if instance.status is Status.PAUSED and instance.wake_at is None:
-            return Refusal(reason="paused", parent=parent)
+    def _refusal(self, row: Row | None, request: ClaimRequest, *, held: bool) -> Refusal:
+        if row is None:
+            return Refusal(reason="absent" if request.start is None else "busy", held=held)
         left = (row.lease_until or 0) - self._store.monotonic()
-        if left > 0:
-            return Refusal(reason="leased", retry_seconds=left, parent=parent)
-        return Refusal(reason="busy")
+        claimable = _claimable(row, request.now, self._store)
+        reason = "busy" if claimable else _reason(row.instance, request.now, left)
+        return Refusal(
+            reason=reason,
+            held=held,
+            parent=row.instance.parent,
+            retry_seconds=left if reason == "leased" else None,
+        )
 
 
 def _copy(instance: Instance) -> Instance:
@@ -393,8 +393,14 @@ def _new_row(request: ClaimRequest) -> Row:
     )
 
 
-def _absent(request: ClaimRequest) -> Refusal:
-    return Refusal(reason="absent" if request.start is None else "busy")
+def _reason(instance: Instance, now: datetime, lease_left: float) -> str:
+    if instance.status.ended:
+        return "ended"
+    if instance.wake_at is not None and instance.wake_at > now:
+        return "parked"
+    if instance.status is Status.PAUSED:
+        return "paused"
+    return "leased" if lease_left > 0 else "busy"
 
 
 def _claimable(row: Row, now: datetime, store: MemoryStore) -> bool:
@@ -421,13 +427,6 @@ def _still_obeyed(message: InboxMessage, ended: Instance) -> bool:
         return False
     poisoned = ended.error is not None and ended.error.name == POISONED
     return message.type == "restart" or (message.type == "resume" and poisoned)
-
-
-def _root_position(entry: Entry) -> float:
-    """Place on the main path; compensations have none."""
-    if entry.path == "":
-        return entry.position
-    return inf if entry.path.startswith(UNDO) else int(entry.path.partition(".")[0])
 
 
 def _is_due(row: Row, now: datetime, machine_now: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
@@ -43,6 +43,10 @@ class DueStore(InstanceStore, DueInstances, Protocol):
     """A store with what the timekeeper and the relay need."""
 
     async def flush_sent(self) -> None:
+        """See PostgresStore."""
+        ...
+
+    async def expire_unclaimed(self, before: datetime, limit: int) -> int:
         """See PostgresStore."""
         ...
 

@@ -38,8 +38,11 @@ async def settle_failure(
     final: Literal["failed", "unknown"] = "failed",
 ) -> Entry:
     """Records a failed attempt: another follows later, or the operation has failed for good, in the
-    state `final`."""
-    await execution.discard(branch)
+    state `final`.
+
+    Of what its body did nothing may be left in a transaction; what gathered before it, such as a
+    sleep that is over or a signal that was read, commits with the failure.
+    """
     instance = execution.instance
     now = execution.clock.now()
     error = describe(failure.error, slot.key.name)

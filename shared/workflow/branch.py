@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from math import inf
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,6 +21,14 @@ I = TypeVar("I", bound=Interruption)  # noqa: E741 - an interruption
 
 UNDO = "undo"
 """The path of compensations."""
+
+
+def main_position(entry: Entry) -> float:
+    """Place on the main path of an entry, or of the branches that hold it; compensations have
+    none."""
+    if entry.path == "":
+        return entry.position
+    return inf if entry.path.startswith(UNDO) else int(entry.path.partition(".")[0])
 
 
 class Slot(NamedTuple):

@@ -88,7 +88,7 @@ class _CallAttempts:
             return recorded
         await self.execution.pass_boundary(self.branch, self.slot)
         started_at = wait_for_attempt(self.execution, self.branch, self.slot)
-        if recorded is not None and recorded.state in IN_FLIGHT:
+        if recorded is not None and recorded.in_flight:
             # Made by a worker that is gone, or not made at all: nobody knows.
             return await self._clear_up(recorded, recorded.age_seconds or 0.0)
         return await self._send(self.slot.attempt, started_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TypeVar
@@ -29,13 +29,13 @@ from shared.workflow.facts import facts_of
 from shared.workflow.inbox import Inbox
 from shared.workflow.ports import Clock, Transaction
 from shared.workflow.records import (
-    IN_FLIGHT,
     Checkpoint,
     Claim,
     Committed,
     Entry,
     EntryKey,
     InboxMessage,
+    Notice,
     OutboxMessage,
 )
 from shared.workflow.segment import Segment
@@ -159,7 +159,7 @@ class Execution:
         if self.replaying:
             raise branch.interrupted(ReplayEnd())
         # A call whose outcome is not recorded is still in flight: that is no boundary.
-        in_flight = slot.recorded is not None and slot.recorded.state in IN_FLIGHT
+        in_flight = slot.recorded is not None and slot.recorded.in_flight
         if branch.stopped and not in_flight:
             raise branch.interrupted(Stopped())
         segment = branch.segment
@@ -303,9 +303,12 @@ class Execution:
         """Whether a call whose outcome is not known stands on a path that begins so, as the journal
         and what has gathered in `segment` tell."""
         latest = self.journal | {entry.key: entry for entry in segment.entries}
-        return any(
-            entry.state in IN_FLIGHT and entry.path.startswith(path) for entry in latest.values()
-        )
+        return any(entry.in_flight and entry.path.startswith(path) for entry in latest.values())
+
+    @property
+    def controlled(self) -> bool:
+        """Whether there is a control to obey now: outcomes are recorded first (rule 14)."""
+        return self.inbox.acts and not self.in_flight(self.root.segment)
 
     @property
     def held_seconds(self) -> float:
@@ -327,7 +330,7 @@ class Execution:
         due_at: datetime | None = None,
         lease_seconds: float | None = None,
         progress: bool = True,
-        notice: InboxMessage | None = None,
+        notices: Sequence[Notice] = (),
         keep_before: int | None = None,
         unless: Callable[[], bool] | None = None,
     ) -> None:
@@ -358,10 +361,9 @@ class Execution:
                 error=instance.error,
                 finished_at=instance.finished_at,
                 taken=tuple(segment.taken),
-                notice=notice,
                 keep_before=keep_before,
             )
-            yielded = await self._commit(segment, checkpoint, unless)
+            yielded = await self._commit(segment, checkpoint, unless, notices)
         if yielded:
             raise self.interrupted(SegmentAborted())
 
@@ -378,10 +380,14 @@ class Execution:
                 error=self.instance.error,
                 taken=tuple(self.root.segment.taken),
             )
-            await self._commit(self.root.segment, checkpoint, None)
+            await self._commit(self.root.segment, checkpoint)
 
     async def _commit(
-        self, segment: Segment, checkpoint: Checkpoint, unless: Callable[[], bool] | None
+        self,
+        segment: Segment,
+        checkpoint: Checkpoint,
+        unless: Callable[[], bool] | None = None,
+        notices: Sequence[Notice] = (),
     ) -> bool:
         """Whether the inbox made it release the instance instead."""
         yielded = False
@@ -396,6 +402,9 @@ class Execution:
                         yielded = True
                         checkpoint = self._release(checkpoint)
                         await self._write(segment, checkpoint)
+                if not yielded:
+                    # Of an end that is certain now.
+                    await segment.tell(notices)
                 await segment.commit()
         except Transient as error:
             raise self.interrupted(Dropped(str(error))) from error
@@ -429,12 +438,17 @@ class Execution:
 
     def _release(self, checkpoint: Checkpoint) -> Checkpoint:
         """Leaves the instance to the next claim; its entries are written already."""
-        self.instance.output = self.instance.error = self.instance.finished_at = None
+        instance = self.instance
+        instance.output = instance.finished_at = None
+        if instance.rollback != "running":
+            # Else it is what the compensations are for.
+            instance.error = None
         return Checkpoint(
             status=Status.RUNNING,
             now=checkpoint.now,
             event_sequence=checkpoint.event_sequence,
             lease_seconds=0.0,
+            error=instance.error,
         )
 
     def _take_over(self, segment: Segment, checkpoint: Checkpoint) -> None:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 
-from shared.messages.workflows import Action, ErrorInfo, Status
+from shared.messages.workflows import ErrorInfo, Status
 from shared.workflow import endings, tracing
 from shared.workflow.after_commit import AfterCommit
 from shared.workflow.branch import UNDO, Branch
 from shared.workflow.codec import describe
 from shared.workflow.commands import Command, read, read_signal
 from shared.workflow.context import WorkflowContext
-from shared.workflow.controls import POISONED, Decision
+from shared.workflow.controls import POISONED
 from shared.workflow.errors import (
     Controlled,
     Crowded,
@@ -118,13 +118,14 @@ class Executor:
                     return await self._run(delivery, run)
             except SegmentAborted as aborted:
                 fused, failure = False, aborted.failure
+                # What has been committed of the claim since has been counted.
+                counted = False
             except JournalMismatch:
                 # Found with the claim uncommitted; once more with it committed, to be kept.
                 fused = False
             except Crowded:
                 log.warning("workflow_runs_alone")
                 alone = True
-            counted = False
 
     async def _keep(self, delivery: Delivery, command: Command, message: InboxMessage) -> None:
         """Puts a signal or control into the inbox, a signal behind those that stand before it:
@@ -171,6 +172,8 @@ class Executor:
                 if execution.fused:
                     raise
                 return await self._outcomes.mismatched(delivery, execution, mismatch)
+            if await self._goes_on(execution):
+                raise SegmentAborted
             return await self._outcomes.settled(delivery, execution)
         finally:
             await segment.end()
@@ -232,7 +235,7 @@ class Executor:
             # With the claim uncommitted: to wait for the others is not to fail once more.
             raise execution.interrupted(Crowded())
         try:
-            await self._obey(execution, delivery)
+            await self._obey(execution)
             await self._check_poison(execution, delivery)
             if execution.instance.rollback == "running":
                 await self._compensate(execution, registration)
@@ -243,29 +246,37 @@ class Executor:
         except Controlled:
             raise await endings.give_back(execution) from None
 
-    async def _obey(self, execution: Execution, delivery: Delivery) -> None:
+    async def _obey(self, execution: Execution) -> None:
         """Commits the claim where it must be, with what the inbox asks for."""
         await execution.inbox.refresh()
-        decision = execution.inbox.decision
-        if decision.acts and not execution.in_flight(execution.root.segment):
-            decision = await self._feasible(execution, decision, delivery)
-            ended = await endings.obey(execution, decision)
+        if execution.controlled:
+            await self._refuse_restarts(execution)
+            ended = await endings.obey(execution, execution.inbox.decision)
             if ended is not None:
                 raise execution.interrupted(ended)
+        elif execution.instance.is_paused:
+            # Its door was opened by a control that has to wait.
+            raise execution.interrupted(NotYet())
         elif not execution.fused:
             await execution.secure()
 
-    async def _feasible(
-        self, execution: Execution, decision: Decision, delivery: Delivery
-    ) -> Decision:
-        """The decision, without a restart from a step that there is not."""
-        command = decision.command
-        if decision.action is not Action.RESTART or command is None or command.from_step is None:
-            return decision
-        if any(entry.name == command.from_step for entry in execution.journal.values()):
-            return decision
-        await self._outcomes.unknown_step(delivery, command.from_step)
-        return Decision(taken=decision.taken, control=decision.control)
+    async def _refuse_restarts(self, execution: Execution) -> None:
+        """Takes out those from a step that cannot be."""
+        while why := endings.why_not(execution, decision := execution.inbox.decision):
+            seq = decision.taken[-1]
+            message = execution.inbox.find(seq)
+            if message is not None:
+                await self._outcomes.refuse_control(execution.instance.key, message, why)
+            execution.inbox.settle([seq])
+            execution.root.segment.taken.append(seq)
+
+    async def _goes_on(self, execution: Execution) -> bool:
+        """Whether a control asks for more of what has just ended, such as a restart that stood
+        behind a terminate, or had to wait until all was undone."""
+        if not (execution.instance.status.ended and execution.inbox.may_hold):
+            return False
+        await execution.inbox.refresh()
+        return execution.inbox.decision.action is not None
 
     async def _check_poison(self, execution: Execution, delivery: Delivery) -> None:
         """Ends what has taken its process down again and again, even alone (rule 23)."""
@@ -318,9 +329,8 @@ class Executor:
             raise NonRetryableError("input_unreadable", str(error)) from error
         root = execution.root
         if start.start_at is not None:
-            if start.start_at > self._clock.now():
-                early = ReplayEnd() if execution.replaying else Suspended(start.start_at)
-                raise root.interrupted(early)
+            if start.start_at > self._clock.now() and not execution.replaying:
+                raise root.interrupted(Suspended(start.start_at))
             root.now = max(root.now, start.start_at)
         context = WorkflowContext(execution, root, Options())
         try:

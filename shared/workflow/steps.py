@@ -71,6 +71,7 @@ async def _attempt(
             failure = Failure(slot.key, slot.attempt, started_at, error)
             if execution.fused:
                 raise execution.interrupted(SegmentAborted(failure)) from error
+            await branch.segment.end()
     return await settle_failure(execution, branch, slot, failure, options)
 
 

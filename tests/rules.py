@@ -75,7 +75,6 @@ LATER = {
     "engine-17": "retention of journals",
     "engine-18": "calls",
     "engine-19": "compensation",
-    "engine-24": "children",
     "engine-28": "crons",
     "engine-29": "the virtual clock over processes",
     "engine-31": "a promise of the README, measured with the storm over clusters",

@@ -142,6 +142,9 @@ class Executor:
             if isinstance(claim, Refusal):
                 await segment.end()
                 return await self._outcomes.refused(delivery, command, claim)
+            if not claim.created and command.is_foreign(claim.instance.parent):
+                await segment.end()
+                return await self._outcomes.exists(delivery, command)
             execution = await self._execution(segment, command, claim, fused, failure)
             try:
                 await self._drive(execution, command.registration, delivery, alone)

@@ -155,6 +155,9 @@ class Executor:
             if isinstance(claim, Refusal):
                 await segment.end()
                 return await self._outcomes.refused(delivery, command, claim)
+            if not claim.created and command.is_foreign(claim.instance.parent):
+                await segment.end()
+                return await self._outcomes.exists(delivery, command)
             tracing.link(claim.instance.trace)
             execution = await self._execution(segment, run, claim)
             try:

@@ -99,12 +99,17 @@ class Outcomes:
         if reason in {"parked", "paused", "ended"}:
             # Whoever committed that may have died right after.
             await self._after_commit.tell_again(command.key)
-        start = command.start
-        if start is not None and start.parent is not None and start.parent != refusal.parent:
-            exists = ErrorInfo(name="child_exists", message=f"{command.key} was there before")
-            await self._tell_parent(delivery, exists)
+        if command.is_foreign(refusal.parent):
+            return await self.exists(delivery, command)
         await delivery.ack()
         return reason
+
+    async def exists(self, delivery: Delivery, command: Command) -> str:
+        """A child's start met an instance that is somebody else's: its parent is told."""
+        error = ErrorInfo(name="child_exists", message=f"{command.key} was there before")
+        await self._tell_parent(delivery, error)
+        await delivery.ack()
+        return "exists"
 
     async def _refused_message(self, delivery: Delivery, command: Command, refusal: Refusal) -> str:
         """It lies in the inbox. While another transaction holds the instance nobody knows whether

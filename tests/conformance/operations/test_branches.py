@@ -227,34 +227,37 @@ async def test_a_failure_waits_for_a_call_whose_outcome_nobody_knows_yet(world: 
 async def test_a_pause_waits_for_a_call_on_a_branch_and_asks_the_world_no_more(
     world: World,
 ) -> None:
-    async def die(_: Call) -> None:
-        raise ConnectionError
+    paused = asyncio.Event()
+
+    async def pause_and_fail(call: Call) -> None:
+        if call.attempt == 1:
+            assert await other.rig.control(*KEY, Action.PAUSE) in {"leased", "busy"}
+            paused.set()
+            raise ConnectionError
 
     async def caller(ctx: WorkflowContext) -> str:
         return await ctx.call("t", world.outside.carry_out, "t", verify=world.outside.look_up)
 
-    async def napper(ctx: WorkflowContext) -> str:
-        await ctx.sleep("nap", timedelta(seconds=60))
-        return await leaving("awake")(ctx)
+    async def stepper(ctx: WorkflowContext) -> str:
+        await paused.wait()
+        await ctx.step("before", leave_row, "before")
+        return await ctx.step("after", leave_row, "after")
 
     async def run(ctx: WorkflowContext) -> list[str]:
-        return list(await ctx.parallel(caller, napper))
+        return list(await ctx.parallel(caller, stepper))
 
-    world.outside.before = die
-    process = world.process(run)
-    assert await process.start() == "parked"
-    assert await process.rig.control(*KEY, Action.PAUSE) == "leased"
-    world.clock.advance(timedelta(seconds=60))
-    # Its worker was lost with the lease it waited under; too early to believe anything.
-    await world.pass_seconds(1)
-    assert await process.wake() == "leased"
-    world.outside.before = None
-    await world.pass_seconds(LOST_SECONDS)
+    world.outside.before = pause_and_fail
+    other, process = world.process(run), world.process(run)
     async with asyncio.timeout(10):
-        assert await process.rig.advance(timedelta()) == ["paused"]
-    assert list(world.outside.asked.values()) == [2]
-    assert await process.rig.control(*KEY, Action.RESUME) == "complete"
-    assert await world.effects() == ["awake"]
+        # The other branch has met the control; that is no reason to run until the call is over.
+        assert await process.start() == "parked"
+    assert list(world.outside.asked.values()) == [1]
+    await world.pass_seconds(LOST_SECONDS)
+    assert await process.rig.advance(timedelta()) == ["paused"]
+    assert list(world.outside.carried_out.values()) == [1]
+    assert "after" not in await world.effects()
+    assert await other.rig.control(*KEY, Action.RESUME) == "complete"
+    assert await world.effects() == ["before", "after"]
 
 
 @pytest.mark.rule("engine-10")
@@ -366,7 +369,10 @@ async def test_branches_within_branches_keep_their_paths(world: World, attempt: 
 
 
 @pytest.mark.rule("engine-10", "engine-22")
-async def test_a_patch_before_branches_under_way_does_not_begin_them_anew(world: World) -> None:
+@pytest.mark.parametrize("attempt", [1, 2])
+async def test_a_patch_before_branches_under_way_does_not_begin_them_anew(
+    world: World, attempt: int
+) -> None:
     patched = False
 
     async def die(step: Step) -> str:
@@ -379,10 +385,10 @@ async def test_a_patch_before_branches_under_way_does_not_begin_them_anew(world:
         return list(await ctx.parallel(leaving("a"), second))
 
     with pytest.raises(Cut):
-        await world.process(run).start()
+        await world.process(run).start(attempt)
     await world.pass_seconds(LOST_SECONDS)
     patched = True
-    assert await world.process(run).start(2) == "complete"
+    assert await world.process(run).start(3) == "complete"
     assert sorted(await world.effects()) == ["a", "b"]
 
 

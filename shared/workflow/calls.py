@@ -124,8 +124,8 @@ class _CallAttempts:
         if self.verify is None:
             return await self._again(entry)
         seconds = self._timeout.total_seconds()
-        await self.execution.hold(self.branch, seconds)
         try:
+            await self.execution.hold(self.branch, seconds)
             found = await within(seconds, self.verify(self._call(entry.attempts)))
             known = found is not NOT_FOUND and found is not UNKNOWN
             encoded = encode_result(found, self.slot.key.name) if known else None
@@ -136,9 +136,7 @@ class _CallAttempts:
         if encoded is not None:
             return await self._answered(entry, encoded)
         if found is UNKNOWN:
-            return await self._unknown(
-                entry, self._error("the look-up cannot tell what became of it")
-            )
+            return await self._unknown(entry, self._error("the look-up cannot tell"))
         lost_after = seconds + self.execution.settings.call_grace_seconds
         if age_seconds < lost_after:
             # It may still be on its way: found by nobody now, and carried out in a moment.

@@ -40,9 +40,6 @@ class AfterCommit:
         if messages:
             await self._publisher.publish(messages)
             await self._store.mark_sent([message.id for message in messages])
-        if instance.status.ended and instance.parent is not None:
-            # Its notice lies in the inbox already; this only spares the parent the wait for it.
-            await self._publisher.publish([wake(instance.parent.key)])
         return await self._statuses.put(
             instance.key,
             document(instance, entries),

@@ -40,9 +40,13 @@ class Outcomes:
     async def settled(self, delivery: Delivery, execution: Execution) -> str:
         """All is committed, published and shown: ended, or waiting for what `due_at` or the inbox
         brings."""
-        status = execution.instance.status
+        instance = execution.instance
+        status = instance.status
         if status.ended and execution.inbox.may_hold:
-            await self._store.bury_stray(execution.instance.key)
+            await self._store.bury_stray(instance.key)
+        if status.ended and instance.parent is not None:
+            # Its notice lies in the inbox already; this only spares the parent the wait for it.
+            await self._after_commit.wake(instance.parent.key)
         await delivery.ack()
         return status.value if status.ended or status is Status.PAUSED else "parked"
 

@@ -89,15 +89,23 @@ class MemoryStore:
         self.inbox = MemoryInbox(monotonic)
         self.held: dict[InstanceKey, int] = {}
         """Shared holders by instance; -1 where one alone holds it."""
+        self.open: set[MemoryTransaction] = set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[MemoryTransaction]:
         """See ports.InstanceStore."""
         transaction = MemoryTransaction(self)
+        self.open.add(transaction)
         try:
             yield transaction
         finally:
+            self.open.discard(transaction)
             transaction.end()
+
+    def cut_off(self) -> None:
+        """Ends open transactions, as a server ends those of a frozen worker (rule 6)."""
+        for transaction in self.open:
+            transaction.cut_off()
 
     async def load(self, key: InstanceKey) -> tuple[Instance, list[Entry]] | None:
         """See ports.InstanceStore."""
@@ -192,6 +200,7 @@ class MemoryTransaction:
         self._fresh = False
         """The row is to be read again before it is written: a branch may have written it."""
         self._after: list[Callable[[], None]] = []
+        self._cut_off = False
 
     @property
     def connection(self) -> Connection:
@@ -251,6 +260,7 @@ class MemoryTransaction:
 
     async def write(self, instance: Instance, checkpoint: Checkpoint) -> Committed:
         """See ports.Transaction."""
+        self._check_open()
         row = self._row
         if row is None:
             raise LostClaim
@@ -318,6 +328,7 @@ class MemoryTransaction:
 
     async def commit(self) -> None:
         """See ports.Transaction."""
+        self._check_open()
         if self._row is not None:
             self._store.rows[self._row.instance.key] = self._row
         for key, run, entry in self._entries:
@@ -331,6 +342,15 @@ class MemoryTransaction:
         self._store.effects.extend(self._connection.statements)
         self._connection.statements.clear()
         self.end()
+
+    def cut_off(self) -> None:
+        """Ends it from the other side."""
+        self._cut_off = True
+        self.end()
+
+    def _check_open(self) -> None:
+        if self._cut_off:
+            raise Transient("the server has cut this transaction off")
 
     def end(self) -> None:
         """Lets the instance go."""

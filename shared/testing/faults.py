@@ -58,14 +58,13 @@ class Faults:
             raise Cut(point)
         number = len(self.passed)
         self.passed.append(point)
-        if number != self._at:
-            return
-        self.reached.set()
-        if self._freeze:
-            await self.thaw.wait()
-        else:
-            self._dead = True
-            raise Cut(point)
+        if number == self._at:
+            self.reached.set()
+            if not self._freeze:
+                self._dead = True
+                raise Cut(point)
+        if self._freeze and self.reached.is_set():
+            await self._stand_still()
 
     @asynccontextmanager
     async def around(self, call: str) -> AsyncGenerator[None]:
@@ -73,6 +72,17 @@ class Faults:
         await self.reach(f"before {call}")
         yield
         await self.reach(f"after {call}")
+
+    async def _stand_still(self) -> None:
+        """Until it is thawed; what would have ended the wait meanwhile does so then."""
+        cancelled: asyncio.CancelledError | None = None
+        while not self.thaw.is_set():
+            try:
+                await self.thaw.wait()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
 
 class FaultyTransaction:

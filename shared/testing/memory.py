@@ -79,6 +79,8 @@ class MemoryStore:
         self.monotonic = monotonic
         self.rows: dict[InstanceKey, Row] = {}
         self.journals: dict[tuple[InstanceKey, int], dict[EntryKey, Entry]] = {}
+        self.attempted: dict[tuple[InstanceKey, int, EntryKey], float] = {}
+        """When the last attempt of a call was committed."""
         self.outbox: dict[str, tuple[InstanceKey, OutboxMessage]] = {}
         self.sent: set[str] = set()
         self.dead_letters: dict[str, DeadLetter] = {}
@@ -105,8 +107,20 @@ class MemoryStore:
 
     def entries(self, key: InstanceKey, run: int) -> list[Entry]:
         """The journal of one run, in order."""
-        found = self.journals.get((key, run), {}).values()
+        found = [self._aged(key, run, each) for each in self.journals.get((key, run), {}).values()]
         return sorted(found, key=lambda entry: (entry.path, entry.position))
+
+    def _aged(self, key: InstanceKey, run: int, entry: Entry) -> Entry:
+        attempted_at = self.attempted.get((key, run, entry.key))
+        if attempted_at is None:
+            return entry
+        return msgspec.structs.replace(entry, age_seconds=self.monotonic() - attempted_at)
+
+    def write_entry(self, key: InstanceKey, run: int, entry: Entry) -> None:
+        """Writes a row of the journal."""
+        self.journals.setdefault((key, run), {})[entry.key] = entry
+        if entry.state == "calling":
+            self.attempted[key, run, entry.key] = self.monotonic()
 
     async def unsent(self, key: InstanceKey) -> list[OutboxMessage]:
         """See ports.InstanceStore."""
@@ -308,7 +322,7 @@ class MemoryTransaction:
         if self._row is not None:
             self._store.rows[self._row.instance.key] = self._row
         for key, run, entry in self._entries:
-            self._store.journals.setdefault((key, run), {})[entry.key] = entry
+            self._store.write_entry(key, run, entry)
         for key, message in self._messages:
             self._store.outbox[message.id] = (key, message)
         for effect in self._after:

@@ -32,7 +32,8 @@ async def settle_failure(
     execution: Execution, branch: Branch, slot: Slot, failure: Failure, options: Options
 ) -> Entry:
     """Records a failed attempt: another follows later, or the operation has failed for good."""
-    await execution.discard(branch)
+    # Rolled back alone: what had gathered before it, such as the end of a sleep, stands.
+    await branch.segment.end()
     instance = execution.instance
     now = execution.clock.now()
     error = describe(failure.error, slot.key.name)

@@ -235,7 +235,7 @@ class Execution:
         branch.abandon()
         straggler.cancel()
         await asyncio.wait([straggler])
-        await self.discard(branch)
+        await branch.segment.end()
         return True
 
     # -- calls in flight ------------------------------------------------------------------------
@@ -295,11 +295,12 @@ class Execution:
         # Before the lock: who has it must not wait for a slot of those who wait for it.
         await self.open(segment)
         async with self._committing:
+            gathered = segment.lineage
             checkpoint = Checkpoint(
                 status=status,
                 now=self.clock.now(),
-                entries=tuple(segment.entries),
-                messages=tuple(segment.messages),
+                entries=tuple(entry for each in gathered for entry in each.entries),
+                messages=tuple(message for each in gathered for message in each.messages),
                 event_sequence=instance.event_sequence,
                 wake_at=wake_at,
                 due_at=due_at,
@@ -308,7 +309,7 @@ class Execution:
                 output=instance.output,
                 error=instance.error,
                 finished_at=instance.finished_at,
-                taken=tuple(segment.taken),
+                taken=tuple(seq for each in gathered for seq in each.taken),
                 notice=notice,
                 keep_before=keep_before,
             )
@@ -393,6 +394,7 @@ class Execution:
         instance.updated_at = checkpoint.now
         self.secured = True
         self.fused = False
-        self.journal.update((entry.key, entry) for entry in segment.entries)
-        self.unpublished.extend(segment.messages)
-        segment.clear()
+        for each in segment.lineage:
+            self.journal.update((entry.key, entry) for entry in each.entries)
+            self.unpublished.extend(each.messages)
+            each.clear()

@@ -106,13 +106,15 @@ class Outcomes:
         """It lies in the inbox. While another transaction holds the instance nobody knows whether
         that one has seen it; an owner between two transactions will."""
         reason = refusal.reason
-        if reason in {"busy", "parked"}:
+        if reason == "busy" or (reason == "parked" and await self._store.unread(command.key)):
             await delivery.nak(0.25)
             return reason
         if reason == "leased" and command.message and command.message.type == Action.PAUSE:
             await self._after_commit.tell_pausing(command.key)
         if reason == "ended":
             await self._store.bury_stray(command.key)
+        if reason in {"parked", "paused", "ended"}:
+            # Read already, by a worker that may have died right after.
             await self._after_commit.tell_again(command.key)
         await delivery.ack()
         return reason

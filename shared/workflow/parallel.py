@@ -69,11 +69,14 @@ async def run_branches(
         ]
         first = _first_failure(entry.result)
         outcomes, seen = await _all(execution, branches, runs, fail_fast=fail_fast)
+        for each in branches:
+            # What has gathered there, such as a signal that was read, commits with the path.
+            branch.segment.absorb(each.segment)
         first = seen if first is None else first
         if fail_fast and first is not None:
             failed = Failed(first, outcomes[first].error)
             raise _fail(execution, branch, branches, entry, failed)
-        _raise_quiet(branch, branches, outcomes)
+        _raise_quiet(branch, outcomes)
         if entry.finished:
             branch.advance(entry)
         else:
@@ -93,7 +96,6 @@ def _fail(
     if entry.finished:
         branch.advance(entry)
     else:
-        _pass_on(branch, branches)
         execution.gather(
             branch,
             replace(
@@ -170,12 +172,11 @@ async def _one(execution: Execution, branch: Branch, run: Run) -> Outcome:
     return Outcome(result=result)
 
 
-def _raise_quiet(branch: Branch, branches: Sequence[Branch], outcomes: Sequence[Outcome]) -> None:
+def _raise_quiet(branch: Branch, outcomes: Sequence[Outcome]) -> None:
     """Interrupts the path if any branch has more to do, once none of them can go on now."""
     quiet = [each.interruption for each in outcomes if each.interruption is not None]
     if not quiet:
         return
-    _pass_on(branch, branches)
     for kind in (Controlled, ReplayEnd, Stopped):
         if any(isinstance(each, kind) for each in quiet):
             raise branch.interrupted(kind())
@@ -190,12 +191,6 @@ def _together(waits: Sequence[Suspended]) -> Suspended:
         wanted=frozenset[str]().union(*(each.wanted for each in waits)),
         machine_seconds=min(machine, default=None),
     )
-
-
-def _pass_on(branch: Branch, branches: Sequence[Branch]) -> None:
-    """What has gathered on the branches, such as a sleep's beginning, commits with the path."""
-    for each in branches:
-        branch.segment.absorb(each.segment)
 
 
 def _latest(branches: Sequence[Branch]) -> datetime:

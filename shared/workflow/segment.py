@@ -22,7 +22,9 @@ class Segment:
         store: InstanceStore,
         monotonic: Callable[[], float],
         slots: asyncio.Semaphore | None = None,
+        parent: Segment | None = None,
     ):
+        self._parent = parent
         self._store = store
         self._monotonic = monotonic
         self._slots = slots
@@ -33,6 +35,12 @@ class Segment:
         self.messages: list[OutboxMessage] = []
         self.taken: list[int] = []
         """Rows of the inbox that the entries speak of."""
+
+    @property
+    def lineage(self) -> list[Segment]:
+        """Those of the paths that it branches off from, and itself: what a branch has done must
+        not be in the journal without what led to it (rule 10)."""
+        return [self] if self._parent is None else [*self._parent.lineage, self]
 
     @property
     def shared(self) -> bool:
@@ -46,7 +54,7 @@ class Segment:
 
     def branch_off(self, slots: asyncio.Semaphore) -> Segment:
         """An empty segment for a branch."""
-        return Segment(self._store, self._monotonic, slots)
+        return Segment(self._store, self._monotonic, slots, self)
 
     async def begin(self) -> Transaction:
         """Opens the transaction."""

@@ -11,8 +11,8 @@ TIERS := unit conformance integration acceptance faults
 help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/run.stamp ## Starts everything on this machine; Ctrl-C ends it
-	@exec $(BIN)/padawanforge run
+run: .venv/run.stamp ## Starts everything on this machine; Ctrl-C ends it (CLOCK=virtual: time stands still)
+	@exec $(BIN)/padawanforge run $(if $(CLOCK),--clock $(CLOCK))
 
 demo: .venv/run.stamp ## Starts everything, shows a player's workflow, and ends
 	@exec $(BIN)/padawanforge demo

@@ -1,34 +1,68 @@
-"""The command line: `padawanforge run`, `demo` and `migrate`."""
+"""The command line: `padawanforge run`, `demo`, `migrate`, `recover`, `nats-users` and `clock`."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import asyncpg
 import typer
 from rich.console import Console
 
+from services import clock
+from services.clock import ClockError
 from services.demo import run_demo
+from services.stack.folder import running_stack
 from services.stack.session import keep_running, until_stopped
 from services.stack.stack import migrate_service
+from shared.jetstream.authorization import authorization, variable
+from shared.jetstream.connection import Unreachable
+from shared.jetstream.rights import users
+from shared.jetstream.topology import kinds_by_service
+from shared.messages.workflows import TRIGGERS
 from shared.postgres.migrations import MigrationError
+from shared.runtime.config import ConfigurationError, load
+from shared.runtime.definition import ServiceSettings
 from shared.runtime.embedded.child import ChildError
+from shared.runtime.recovery import recover_service
+from shared.workflow.errors import Transient
 
 app = typer.Typer(help="Durable background workflows for a game.", no_args_is_help=True)
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+clock_app = typer.Typer(
+    help="Business time of a stack that runs with CLOCK=virtual.", no_args_is_help=True
+)
+app.add_typer(clock_app, name="clock")
+
+EXPECTED = (
+    ChildError,
+    ClockError,
+    ConfigurationError,
+    MigrationError,
+    Transient,
+    Unreachable,
+    OSError,
+    asyncpg.PostgresError,
+)
+"""What may go wrong with the machine, the servers or what was asked for."""
+
 DataFolder = Annotated[Path, typer.Option("--data", help="Folder of data, logs and stack.json.")]
+ClockMode = Annotated[
+    Literal["system", "virtual"],
+    typer.Option("--clock", envvar="CLOCK", help="What tells business time."),
+]
 
 
 @app.command()
-def run(data: DataFolder = Path(".data")) -> None:
+def run(data: DataFolder = Path(".data"), clock_mode: ClockMode = "system") -> None:
     """Starts everything on this machine and stays up until Ctrl-C."""
-    _finish(asyncio.run(_told(until_stopped(data, os.environ, _say, keep_running(_say)))))
+    environment = {**os.environ, "CLOCK": clock_mode}
+    _finish(asyncio.run(_told(until_stopped(data, environment, _say, keep_running(_say)))))
 
 
 @app.command()
@@ -46,6 +80,52 @@ def migrate(
     _finish(asyncio.run(_told(_migrate(service, database_url))))
 
 
+@app.command()
+def nats_users() -> None:
+    """Prints each NATS user with its rights, for the configuration of a nats-server."""
+    typer.echo(authorization(users(kinds_by_service()), variable), nl=False)
+
+
+@clock_app.command("show")
+def clock_show(data: DataFolder = Path(".data")) -> None:
+    """Shows where each process's business time stands, and what is due next."""
+    _finish(asyncio.run(_told(clock.show(data, console))))
+
+
+@clock_app.command("advance")
+def clock_advance(
+    duration: Annotated[str, typer.Argument(help="How far, such as 30d, 12h, 90m or 1d12h.")],
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Advances business time; whatever falls due on the way is done at its own instant."""
+    _finish(asyncio.run(_told(clock.advance(data, duration, console))))
+
+
+@clock_app.command("set")
+def clock_set(
+    instant: Annotated[str, typer.Argument(help="Until when, such as 2026-03-01T08:00:00Z.")],
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Advances business time to an instant, in the same way."""
+    _finish(asyncio.run(_told(clock.advance_to(data, instant, console))))
+
+
+@app.command()
+def recover(
+    service: Annotated[
+        str | None,
+        typer.Argument(help="The service, such as player; else all of the stack on this machine."),
+    ] = None,
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Tells NATS again what PostgreSQL knows, after NATS was lost; as often as you like.
+
+    A named service is found by NATS_URL and DATABASE_URL. Other settings must be those of the
+    service's own environment.
+    """
+    _finish(asyncio.run(_told(_recover(service, data))))
+
+
 def main() -> None:
     """Entry point of the command `padawanforge`."""
     app()
@@ -59,11 +139,38 @@ async def _migrate(service: str, database_url: str) -> bool:
     return True
 
 
+async def _recover(service: str | None, data: Path) -> bool:
+    if service is not None:
+        environments = {service: dict(os.environ)}
+    else:
+        stack = running_stack(data)
+        environments = {
+            name: {**os.environ, "NATS_URL": stack.nats_operator, "DATABASE_URL": url}
+            for name, url in stack.databases.items()
+        }
+    for name, environment in environments.items():
+        await _recover_one(name, environment)
+    return True
+
+
+async def _recover_one(name: str, environment: Mapping[str, str]) -> None:
+    kinds = [kind for kind, trigger in TRIGGERS.items() if trigger.service == name]
+    if not kinds:
+        known = ", ".join(sorted({trigger.service for trigger in TRIGGERS.values()}))
+        raise ConfigurationError((f"there is no service {name}: name one of {known}",))
+    settings = load(ServiceSettings, environment)
+    done = await recover_service(name, kinds, settings, lambda line: _say(f"{name}: {line}"))
+    _say(
+        f"{name} is recovered: {done.instances} instances, {done.statuses} statuses put, "
+        f"{done.messages} messages published again"
+    )
+
+
 async def _told(command: Coroutine[None, None, bool]) -> bool:
     """Tells what was expected to go wrong in a sentence instead of a traceback."""
     try:
         return await command
-    except (ChildError, MigrationError, OSError, asyncpg.PostgresError) as error:
+    except EXPECTED as error:
         errors.print(str(error), style="red", markup=False, soft_wrap=True)
         return False
 

@@ -12,17 +12,22 @@ from shared.postgres.migrations import ENGINE_SQL
 from shared.runtime.embedded.nats import EmbeddedNats
 from shared.runtime.embedded.postgres import EmbeddedPostgres
 from shared.runtime.logging import configure
+from shared.testing.nats_cluster import NatsCluster
 from shared.testing.servers import (
     Databases,
     Server,
     delete_streams,
     embedded_nats,
+    embedded_nats_cluster,
     embedded_postgres,
     nats_for_tests,
     postgres_for_tests,
 )
+from shared.testing.worlds import Servers
 
 MakeDatabase = Callable[[str], Awaitable[str]]
+
+pytest_plugins = ["shared.testing.plugin"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,6 +80,12 @@ async def databases(postgres_server: Server) -> AsyncIterator[Databases]:
     await made.drop_all()
 
 
+@pytest.fixture(scope="session")
+async def servers(databases: Databases, nats_server: Server) -> Servers:
+    """Those of the whole test run, for harnesses."""
+    return Servers(databases, nats_server.url)
+
+
 @pytest.fixture
 async def make_database(databases: Databases) -> AsyncIterator[MakeDatabase]:
     """`url = await make_database("player")`: a migrated database of the test's own."""
@@ -102,6 +113,13 @@ async def own_nats() -> AsyncIterator[EmbeddedNats]:
     """A nats-server of the test's own, which it may kill and start again."""
     async with embedded_nats() as server:
         yield server
+
+
+@pytest.fixture
+async def own_nats_cluster() -> AsyncIterator[NatsCluster]:
+    """Three nats-servers of the test's own, a cluster that replicates its streams."""
+    async with embedded_nats_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -73,12 +73,6 @@ RULES = {
 }
 
 LATER = {
-    "engine-9": "calls",
-    "engine-17": "retention of journals",
-    "engine-18": "calls",
-    "engine-19": "compensation",
-    "engine-24": "children",
-    "engine-29": "the virtual clock over processes",
     "engine-31": "a promise of the README, measured with the storm over clusters",
 }
 """Rules of parts that do not exist yet, with the part."""

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -15,23 +16,33 @@ from nats.aio.client import Client
 
 from services.gateway import middleware
 from services.gateway.config import GatewaySettings
-from services.gateway.routes import achievements, forwarding, notices, players, sessions
+from services.gateway.routes import (
+    achievements,
+    dead_letters,
+    forwarding,
+    notices,
+    players,
+    sessions,
+)
 from services.gateway.routes.controls import ControlRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
 from shared.jetstream.connection import Unreachable, close, connect, jetstream
+from shared.jetstream.patience import Lost, Together
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.requests import Requests
 from shared.jetstream.status import JetStreamStatusBucket
-from shared.jetstream.topology import ensure_streams
+from shared.jetstream.topology import ensure_streams, kinds_by_service
 from shared.messages.base import MAX_CONTENT_BYTES
 from shared.messages.workflows import TRIGGERS, Trigger
 from shared.runtime import health
 from shared.runtime.clocks import SystemClock
 from shared.runtime.config import ConfigurationError, Secret, load
 from shared.runtime.logging import configure
+from shared.runtime.tracing import exporting
+from shared.runtime.virtual.member import Member, Unkept
 from shared.workflow.errors import Transient
 from shared.workflow.ports import Clock
 
@@ -42,11 +53,8 @@ READY_SECONDS = 2.0
 
 async def ensure(client: Client, *, replicas: int = 1) -> None:
     """Makes the streams of all kinds exist, so that starts are kept before their service runs."""
-    kinds: dict[str, list[str]] = {}
-    for kind, trigger in TRIGGERS.items():
-        kinds.setdefault(trigger.service, []).append(kind)
-    for service, of_service in kinds.items():
-        await ensure_streams(jetstream(client), service, of_service, replicas=replicas)
+    for service, kinds in kinds_by_service().items():
+        await ensure_streams(jetstream(client), service, kinds, replicas=replicas)
 
 
 def create_app(
@@ -56,10 +64,12 @@ def create_app(
     *,
     stopping: asyncio.Event | None = None,
     triggers: Mapping[str, type[Trigger]] = TRIGGERS,
+    lost: Lost | None = None,
 ) -> web.Application:
-    """The gateway on a connection. Once `stopping` is set it is not ready any more."""
-    statuses = JetStreamStatusBucket(client)
-    publisher = JetStreamPublisher(client)
+    """The gateway on a connection. Once `stopping` is set it is not ready any more; `lost` makes
+    the streams exist again."""
+    statuses = JetStreamStatusBucket(client, lost=lost)
+    publisher = JetStreamPublisher(client, lost=lost)
     starter = Starter(statuses, publisher, clock)
     reader = StatusReader(statuses, client, clock, triggers)
 
@@ -80,6 +90,7 @@ def create_app(
 
     app = web.Application(
         middlewares=[
+            middleware.traced,
             middleware.access,
             middleware.problems,
             middleware.authenticate(api_key),
@@ -91,7 +102,13 @@ def create_app(
     app.add_routes(WorkflowRoutes(starter, reader).table())
     services = {trigger.service for trigger in TRIGGERS.values()}
     app.add_routes(ScheduleRoutes(Requests(client), services).table())
-    for table in (players.TABLE, sessions.TABLE, achievements.TABLE, notices.TABLE):
+    for table in (
+        players.TABLE,
+        sessions.TABLE,
+        achievements.TABLE,
+        notices.TABLE,
+        dead_letters.TABLE,
+    ):
         app.add_routes(forwarding.routes(table, Requests(client)))
     return app
 
@@ -120,8 +137,15 @@ class Gateway:
                 on_closed=lambda: self.stop("the NATS client was closed"),
             )
             stack.push_async_callback(close, client)
-            await ensure(client, replicas=settings.stream_replicas)
-            app = create_app(client, settings.api_key, self._clock, stopping=self._stopping)
+            standing = partial(ensure, client, replicas=settings.stream_replicas)
+            await standing()
+            app = create_app(
+                client,
+                settings.api_key,
+                await self._business_clock(client),
+                stopping=self._stopping,
+                lost=Together(standing),
+            )
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
             await runner.setup()
             # Closes the socket, then waits for the requests in flight; only then NATS goes.
@@ -134,6 +158,15 @@ class Gateway:
         log.info("gateway_stopped")
         return failure
 
+    async def _business_clock(self, client: Client) -> Clock:
+        settings = self._settings
+        if settings.clock == "system":
+            return self._clock
+        start = settings.clock_start or self._clock.now()
+        member = Member(client, "gateway", Unkept(), start)
+        await member.join()
+        return member.clock
+
 
 def main() -> int:
     """The process, until SIGTERM or SIGINT; returns its exit code."""
@@ -144,7 +177,8 @@ def main() -> int:
         return 2
     configure("gateway", settings.log_level)
     try:
-        failure = asyncio.run(_run(settings))
+        with exporting("gateway", settings.otel_exporter_otlp_endpoint):
+            failure = asyncio.run(_run(settings))
     except (Transient, Unreachable, OSError) as error:
         failure = str(error)
     if failure is not None:

@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from msgspec import structs
+from opentelemetry.trace import SpanKind, StatusCode
 
 from services.gateway import metrics
 from services.gateway.starts import NotConfirmed
@@ -20,6 +21,7 @@ from shared.jetstream.requests import Unavailable
 from shared.messages.base import encode
 from shared.messages.problems import Problem, Refused
 from shared.runtime.config import Secret
+from shared.workflow import tracing
 from shared.workflow.errors import Transient
 
 log = structlog.get_logger()
@@ -34,6 +36,24 @@ RETRY_AFTER_SECONDS = 1
 
 
 @web.middleware
+async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A span around each request, but for health and metrics, in the caller's trace if it has one.
+
+    It tells the route and not the address, which holds ids of players.
+    """
+    if request.path in OPEN_PATHS:
+        return await handler(request)
+    method, route = request.method, _route(request)
+    with tracing.entered(f"{method} {route}", SpanKind.SERVER, request.headers) as span:
+        span.set_attributes({"http.request.method": method, "http.route": route})
+        response = await handler(request)
+        span.set_attribute("http.response.status_code", response.status)
+        if response.status >= 500:
+            span.set_status(StatusCode.ERROR)
+    return response
+
+
+@web.middleware
 async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Gives the request an id, and writes one line and two metrics about it.
 
@@ -41,8 +61,7 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     """
     given = request.headers.get(REQUEST_ID, "")
     request_id = given if REQUEST_ID_PATTERN.fullmatch(given) else str(uuid4())
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource is not None else "unmatched"
+    route = _route(request)
     began = perf_counter()
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         response = await handler(request)
@@ -125,6 +144,11 @@ def respond(request: web.Request, problem: Problem) -> web.Response:
     if problem.status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unmatched"
 
 
 def _problem(code: str, status: int, detail: str) -> Problem:

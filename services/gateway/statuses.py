@@ -81,7 +81,7 @@ class StatusReader:
         service = self._triggers[key.kind].service
         try:
             return await self._requests.request(
-                subjects.query(service, "instance"),
+                subjects.instance_query(service),
                 InstanceQuery(kind=key.kind, id=key.id),
                 StatusDocument,
             )

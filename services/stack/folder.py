@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +14,7 @@ import msgspec
 
 from shared.messages.base import Message
 from shared.runtime.embedded.child import ChildError, free_port, is_free
+from shared.runtime.embedded.private import write_private
 
 
 class StackInfo(Message, frozen=True, kw_only=True):
@@ -21,10 +23,14 @@ class StackInfo(Message, frozen=True, kw_only=True):
     gateway: str
     api_key: str
     nats: str
+    """As an external publisher."""
+    nats_operator: str
+    """As whoever sits at the command line."""
     databases: dict[str, str]
     """Of each service with a schema, as its role."""
     processes: dict[str, int]
     logs: str
+    clock: str = "system"
 
 
 class Kept(msgspec.Struct, kw_only=True, rename="camel"):
@@ -33,6 +39,7 @@ class Kept(msgspec.Struct, kw_only=True, rename="camel"):
     api_key: str
     passwords: dict[str, str] = {}
     ports: dict[str, int] = {}
+    clock_start: datetime | None = None
 
 
 class StackFolder:
@@ -87,14 +94,14 @@ class StackFolder:
 
     def publish(self, info: StackInfo) -> None:
         """Writes `stack.json`, for this user's eyes only."""
-        _write_private(self.info_path, msgspec.json.format(msgspec.json.encode(info)))
+        write_private(self.info_path, msgspec.json.format(msgspec.json.encode(info)))
 
-    def password(self, service: str) -> str:
-        """The password of a service's role, made once."""
-        if service not in self._kept.passwords:
-            self._kept.passwords[service] = secrets.token_urlsafe(24)
+    def password(self, name: str) -> str:
+        """The password of that name, such as a service's role in PostgreSQL; made once."""
+        if name not in self._kept.passwords:
+            self._kept.passwords[name] = secrets.token_urlsafe(24)
             self._save()
-        return self._kept.passwords[service]
+        return self._kept.passwords[name]
 
     def port(self, name: str, environment: Mapping[str, str]) -> int:
         """The port for `name`: that of its variable, such as GATEWAY_PORT, else the last run's
@@ -116,6 +123,13 @@ class StackFolder:
                 self._save()
         return last
 
+    def clock_start(self, now: datetime) -> datetime:
+        """Where the folder's virtual clock begins: `now`, when it is asked for the first time."""
+        if self._kept.clock_start is None:
+            self._kept.clock_start = now
+            self._save()
+        return self._kept.clock_start
+
     def _load(self) -> None:
         path = self.path / "kept.json"
         if not path.exists():
@@ -129,13 +143,13 @@ class StackFolder:
             ) from error
 
     def _save(self) -> None:
-        _write_private(self.path / "kept.json", msgspec.json.encode(self._kept))
+        write_private(self.path / "kept.json", msgspec.json.encode(self._kept))
 
 
-def _write_private(path: Path, content: bytes) -> None:
-    """Writes whole or not at all, mode 600 from the first byte on."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)
-    draft.write_bytes(content)
-    draft.replace(path)
+def running_stack(folder: Path) -> StackInfo:
+    """What the running stack of a folder tells. Raises ChildError where none runs."""
+    path = StackFolder(folder).info_path
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=StackInfo)
+    except FileNotFoundError:
+        raise ChildError(f"no stack runs from {folder}: start one there, or name another") from None

@@ -76,9 +76,16 @@ def keep_running(say: Callable[[str], None]) -> Body:
             f"    -H 'Authorization: Bearer {info.api_key}' \\\n"
             "    -H 'Content-Type: application/json' -d '{}'\n"
             "\n"
+            f"{_clock_help(info)}"
             "Ctrl-C stops everything; the data stay."
         )
         await asyncio.Event().wait()
         return True
 
     return body
+
+
+def _clock_help(info: StackInfo) -> str:
+    if info.clock == "system":
+        return ""
+    return "Business time stands still: padawanforge clock advance 1d\n\n"

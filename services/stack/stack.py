@@ -16,7 +16,11 @@ import asyncpg
 import services
 from services.stack.folder import StackFolder, StackInfo
 from services.stack.processes import MARK, SERVICES, Service, ServiceProcess, end_leftovers
+from shared.jetstream.authorization import authorization, quoted
+from shared.jetstream.rights import OPERATOR, PUBLISHER, users
+from shared.jetstream.topology import kinds_by_service
 from shared.postgres.migrations import ENGINE_SQL, bootstrap, create_database, migrate
+from shared.runtime.clocks import SystemClock
 from shared.runtime.embedded.child import ChildError, ChildProcess
 from shared.runtime.embedded.nats import EmbeddedNats
 from shared.runtime.embedded.postgres import EmbeddedPostgres
@@ -76,18 +80,24 @@ class Stack:
         return StackInfo(
             gateway=addresses.get("gateway", ""),
             api_key=self._folder.api_key,
-            nats=self._nats.url,
+            nats=self._nats_url(PUBLISHER),
+            nats_operator=self._nats_url(OPERATOR),
             databases=self._databases,
             processes={
                 "stack": os.getpid(),
                 **{each.name: each.pid for each in self._children if each.pid},
             },
             logs=str(self._folder.path / "logs"),
+            clock=self._clock,
         )
 
     async def _start(self) -> None:
         if count := await end_leftovers(self._folder.path):
             self._say(f"ended {count} processes that an earlier stack had left behind")
+        if self._clock == "virtual":
+            # The same for all: whoever came last would else be ahead of the others.
+            start = self._folder.clock_start(SystemClock().now())
+            self._environment.setdefault("CLOCK_START", start.isoformat())
         names = ("nats", "postgres", *(service.name for service in self._table))
         # All of them before anything starts: a port that cannot be had is told at once.
         self._ports = {name: self._folder.port(name, self._environment) for name in names}
@@ -96,6 +106,10 @@ class Stack:
             log=self._folder.log("nats"),
             port=self._ports["nats"],
             environment=self._environment,
+            authorization=authorization(
+                users(kinds_by_service(), virtual_clock=self._clock == "virtual"),
+                lambda user: quoted(self._nats_password(user)),
+            ),
         )
         self._postgres = EmbeddedPostgres(
             self._folder.path / "postgres",
@@ -136,7 +150,7 @@ class Stack:
         port = self._ports[service.name]
         environment = {
             **self._environment,
-            "NATS_URL": self._nats.url,
+            "NATS_URL": self._nats_url(service.name),
             "HTTP_HOST": "127.0.0.1",
             "HTTP_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
@@ -146,6 +160,16 @@ class Stack:
         if service.name == "gateway":
             environment["API_KEY"] = self._folder.api_key
         return ServiceProcess(service, self._folder.log(service.name), port, environment)
+
+    @property
+    def _clock(self) -> str:
+        return self._environment.get("CLOCK") or "system"
+
+    def _nats_url(self, user: str) -> str:
+        return self._nats.url_as(user, self._nats_password(user))
+
+    def _nats_password(self, user: str) -> str:
+        return self._folder.password(f"nats-{user}")
 
     async def _guard(self, child: ChildProcess) -> None:
         """Starts the child again whenever it dies."""

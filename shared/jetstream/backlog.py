@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 from nats.aio.client import Client
+from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from shared.jetstream.connection import REQUEST_SECONDS
 from shared.jetstream.patience import patiently
+from shared.workflow.errors import Transient
 
 
 class _State(msgspec.Struct):
@@ -35,3 +39,27 @@ async def oldest_at(client: Client, stream: str) -> datetime | None:
     answer = await patiently(f"look at the stream {stream}", attempt)
     state = msgspec.json.decode(answer, type=_Information).state
     return state.first_ts if state is not None and state.messages else None
+
+
+class Backlog(NamedTuple):
+    """What the consumers of a stream have before them, and behind them."""
+
+    waiting: int
+    """Messages not delivered yet, and those delivered but not acknowledged."""
+    delivered: int
+    """Deliveries so far; grows with each."""
+
+
+async def backlog(js: JetStreamContext, stream: str) -> Backlog:
+    """The backlog of all consumers of a stream; a message that none takes is nobody's.
+
+    Raises Transient while JetStream or the stream is away.
+    """
+    try:
+        infos = await patiently(f"look at {stream}", lambda: js.consumers_info(stream))
+    except NotFoundError as error:
+        raise Transient(f"there is no stream {stream}") from error
+    return Backlog(
+        waiting=sum((info.num_pending or 0) + (info.num_ack_pending or 0) for info in infos),
+        delivered=sum(info.delivered.consumer_seq for info in infos if info.delivered),
+    )

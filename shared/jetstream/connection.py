@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 import structlog
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_INBOX_PREFIX, Client
 from nats.js.client import JetStreamContext
+
+from shared.messages import subjects
 
 log = structlog.get_logger(__name__)
 
@@ -17,6 +19,10 @@ RECONNECT_SECONDS = 0.25
 PING_SECONDS = 5
 REQUEST_SECONDS = 2.0
 """Bound on one exchange with JetStream; a server that is there answers in milliseconds."""
+
+REFUSED = "authorization violation"
+DENIED = "permissions violation"
+"""Words of the server; the library gives them no type of their own."""
 
 HEADER_LINE_BYTES = len(b"NATS/1.0\r\n\r\n")
 FIELD_BYTES = len(b": \r\n")
@@ -39,13 +45,23 @@ async def connect(
 ) -> Client:
     """A connection that is mended for ever once it has been made.
 
-    `on_closed` is called when the client is closed for good, also by its owner; a process whose
-    client closed by itself must end. Raises Unreachable when the first attempts fail.
+    `url` names one server, or several of a cluster, separated by commas. The user in it, if any,
+    hears in its own inbox. `on_closed` is called when the client is closed for good, also by its
+    owner; a process whose client closed by itself must end. Raises Unreachable when the first
+    attempts fail.
     """
     client = Client()
+    refused = False
 
     async def errored(error: Exception) -> None:
-        log.warning("nats_error", connection=name, error=str(error) or type(error).__name__)
+        nonlocal refused
+        reason = str(error) or type(error).__name__
+        refused = refused or REFUSED in reason.lower()
+        if DENIED in reason.lower():
+            # Told nowhere else: a publish that is denied looks like one not answered in time.
+            log.error("nats_denied", connection=name, error=reason)
+        else:
+            log.warning("nats_error", connection=name, error=reason)
 
     async def disconnected() -> None:
         if not client.is_closed:
@@ -59,8 +75,9 @@ async def connect(
             on_closed()
 
     attempts = client.connect(
-        url,
+        url.split(","),
         name=name,
+        inbox_prefix=_inbox_prefix(url),
         error_cb=errored,
         disconnected_cb=disconnected,
         reconnected_cb=reconnected,
@@ -77,6 +94,10 @@ async def connect(
     try:
         await asyncio.wait_for(attempts, first_attempts_seconds)
     except TimeoutError as error:
+        if refused:
+            raise Unreachable(
+                f"NATS at {_address(url)} refuses the user or its password: correct the address"
+            ) from error
         raise Unreachable(
             f"no NATS server answers at {_address(url)} within {first_attempts_seconds:g} s: "
             "start it, or correct the address"
@@ -111,6 +132,14 @@ def require_fit(client: Client, headers: Mapping[str, str], body: bytes) -> None
         )
 
 
+def _inbox_prefix(url: str) -> str | bytes:
+    parts = urlsplit(url.split(",", maxsplit=1)[0])
+    # A name without a password is a token, which no subject must show.
+    if not parts.username or parts.password is None:
+        return DEFAULT_INBOX_PREFIX
+    return subjects.inbox(parts.username)
+
+
 def _address(url: str) -> str:
     # Without the user and password that a URL may carry.
-    return urlsplit(url).netloc.rpartition("@")[2] or url
+    return ", ".join(urlsplit(each).netloc.rpartition("@")[2] or each for each in url.split(","))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 import nats.errors
@@ -32,11 +32,18 @@ DELAYS_SECONDS = (0.05, 0.1, 0.2, 0.4)
 """Covers a leader change or a quick restart; who needs longer retries at its own pace."""
 
 
-async def patiently(what: str, exchange: Callable[[], Awaitable[T]]) -> T:
+Lost = Callable[[], Awaitable[None]]
+"""Makes streams exist again; raises Transient while JetStream is away."""
+
+
+async def patiently(
+    what: str, exchange: Callable[[], Awaitable[T]], *, lost: Lost | None = None
+) -> T:
     """The exchange's answer, after a few more attempts if need be.
 
-    The exchange must be safe to repeat: one that timed out may have taken effect. Raises
-    Transient, naming `what`, when no attempt succeeds.
+    The exchange must be safe to repeat: one that timed out may have taken effect. If no stream
+    takes it, the last attempts follow upon `lost`. Raises Transient, naming `what`, when no
+    attempt succeeds.
     """
     for delay_seconds in DELAYS_SECONDS:
         try:
@@ -46,4 +53,22 @@ async def patiently(what: str, exchange: Callable[[], Awaitable[T]]) -> T:
     try:
         return await exchange()
     except PASSING as error:
+        if lost is not None and isinstance(error, NoStreamResponseError):
+            await lost()
+            return await patiently(what, exchange)
         raise Transient(f"{what}: {str(error) or type(error).__name__}") from error
+
+
+class Together:
+    """An attempt that all who ask for it at once share."""
+
+    def __init__(self, attempt: Callable[[], Coroutine[None, None, None]]):
+        self._attempt = attempt
+        self._running: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        """Returns when the attempt has succeeded; raises what it does."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._attempt())
+        # Whoever gives up waiting takes it from nobody else.
+        await asyncio.shield(self._running)

@@ -14,11 +14,13 @@ from nats import micro
 from nats.aio.client import Client
 from nats.micro.request import ERROR_CODE_HEADER, Request
 from nats.micro.service import Service
+from opentelemetry.trace import SpanKind
 
 from shared.jetstream.connection import MessageTooLarge, require_fit
 from shared.jetstream.patience import PASSING
 from shared.messages.base import Message, encode
 from shared.messages.problems import Problem, Refused
+from shared.workflow import tracing
 from shared.workflow.errors import Transient
 
 log = structlog.get_logger(__name__)
@@ -149,7 +151,13 @@ class Requests:
         Raises Refused as the service did, Unavailable when it did not answer, and
         MessageTooLarge.
         """
-        sent = dict(headers or {})
+        with tracing.span(f"request {subject}", SpanKind.CLIENT):
+            return await self._send(subject, body, headers or {}, timeout_seconds)
+
+    async def _send(
+        self, subject: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float
+    ) -> bytes:
+        sent = {**headers, **tracing.outgoing()}
         require_fit(self._client, sent, body)
         try:
             reply = await self._client.request(subject, body, timeout=timeout_seconds, headers=sent)

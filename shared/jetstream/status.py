@@ -8,14 +8,15 @@ from uuid import uuid4
 
 import msgspec
 from nats.aio.client import Client
-from nats.js.api import Header, RawStreamMsg
+from nats.js.api import Header, PubAck, RawStreamMsg
 from nats.js.errors import APIError, NotFoundError
 
 from shared.jetstream.connection import jetstream, require_fit
-from shared.jetstream.patience import patiently
+from shared.jetstream.patience import Lost, patiently
 from shared.messages import subjects
 from shared.messages.base import encode
 from shared.messages.workflows import StatusDocument
+from shared.workflow.errors import Transient
 from shared.workflow.ports import Order
 from shared.workflow.records import InstanceKey
 
@@ -24,6 +25,9 @@ WRONG_LAST_SEQUENCE = (10071, 10164)
 
 STREAM = subjects.STATUS_STREAM
 OPERATION = "KV-Operation"
+EXPECTED = Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value
+MARKER_KEPT = "1h"
+"""How long a reader of the bucket can see that a key was deleted."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -42,11 +46,13 @@ class Conflict(Exception):
 class JetStreamStatusBucket:
     """A `StatusBucket` on a key-value bucket, with what the gateway needs beside it.
 
-    All methods raise Transient while JetStream is away.
+    All methods raise Transient while JetStream is away. `lost` makes the bucket exist again when
+    nothing takes what is put.
     """
 
-    def __init__(self, client: Client):
+    def __init__(self, client: Client, *, lost: Lost | None = None):
         self._client = client
+        self._lost = lost
         self._js = jetstream(client)
 
     async def put(
@@ -105,35 +111,57 @@ class JetStreamStatusBucket:
         return Stored(document, _sequence(found), found.time)
 
     async def check(self) -> None:
-        """Returns if the bucket is there and answers."""
-        await patiently("look at the status bucket", lambda: self._js.stream_info(STREAM))
+        """Returns if the bucket is there, or has been made again, and answers."""
+        try:
+            await patiently("look at the status bucket", lambda: self._js.stream_info(STREAM))
+        except NotFoundError as error:
+            if self._lost is None:
+                raise Transient("there is no status bucket") from error
+            await self._lost()
 
-    async def delete(self, key: InstanceKey) -> None:
-        """Takes the key away, for retention; nothing happens where there is none."""
-        await patiently(
-            f"delete the status of {key}",
-            lambda: self._js.publish(subjects.status_subject(str(key)), headers={OPERATION: "DEL"}),
-        )
+    async def delete(self, key: InstanceKey, up_to: tuple[int, int]) -> None:
+        """Takes the key away, for retention, unless a document of a later generation and version
+        than `up_to` is there; nothing happens where there is none."""
+        while True:
+            found = await self._read(key, direct=False)
+            if found is None or _deleted(found) or _order(found)[:2] > up_to:
+                return
+            headers = {
+                OPERATION: "DEL",
+                EXPECTED: str(_sequence(found)),
+                # The marker itself goes too, or old ids would fill the bucket.
+                Header.MSG_TTL.value: MARKER_KEPT,
+            }
+            try:
+                await self._publish(f"delete the status of {key}", key, b"", headers)
+            except Conflict:
+                continue
+            return
 
     async def _write(
         self, key: InstanceKey, body: bytes, expected: int, message_id: str | None = None
     ) -> int:
-        headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(expected)}
+        headers = {EXPECTED: str(expected)}
         if message_id is not None:
             headers[subjects.MESSAGE_ID] = message_id
         require_fit(self._client, headers, body)
+        return await self._publish(f"put the status of {key}", key, body, headers)
+
+    async def _publish(
+        self, what: str, key: InstanceKey, body: bytes, headers: dict[str, str]
+    ) -> int:
+        """The sequence it was stored at. Raises Conflict."""
+
+        async def attempt() -> PubAck:
+            subject = subjects.status_subject(str(key))
+            return await self._js.publish(subject, body, headers=dict(headers))
+
         try:
-            acknowledged = await patiently(
-                f"put the status of {key}",
-                lambda: self._js.publish(
-                    subjects.status_subject(str(key)), body, headers=dict(headers)
-                ),
-            )
+            return (await patiently(what, attempt, lost=self._lost)).seq
         except APIError as error:
             if error.err_code in WRONG_LAST_SEQUENCE:
                 raise Conflict from error
             raise
-        return acknowledged.seq
 
     async def _read(self, key: InstanceKey, *, direct: bool) -> RawStreamMsg | None:
         async def attempt() -> RawStreamMsg | None:

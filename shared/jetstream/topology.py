@@ -19,6 +19,7 @@ from nats.js.errors import BadRequestError
 from shared.jetstream.patience import patiently
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES
+from shared.messages.workflows import TRIGGERS
 
 HEADER_ROOM_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = MAX_CONTENT_BYTES + HEADER_ROOM_BYTES
@@ -30,18 +31,20 @@ NAME_IN_USE = 10058
 """JetStream's error code for a stream that exists with other settings."""
 
 
-async def ensure_streams(
-    js: JetStreamContext, service: str, kinds: Iterable[str], *, replicas: int = 1
-) -> None:
-    """Makes the streams and the status bucket exist with these settings, changed ones updated;
-    subjects are added, never taken away.
+def kinds_by_service() -> dict[str, list[str]]:
+    """Each service that has workflows, with their kinds."""
+    kinds: dict[str, list[str]] = {}
+    for kind, trigger in TRIGGERS.items():
+        kinds.setdefault(trigger.service, []).append(kind)
+    return kinds
 
-    Any number of processes may do so at once. Raises Transient while JetStream is away.
-    """
-    for config in (
+
+def streams(service: str, kinds: Iterable[str]) -> tuple[StreamConfig, ...]:
+    """What a service stands on: its own stream first, then those that all services share."""
+    return (
         _work_queue(
             subjects.workflows_stream(service),
-            [subject for kind in sorted(kinds) for subject in _commands(kind)],
+            [subject for kind in sorted(kinds) for subject in commands(kind)],
         ),
         _work_queue(subjects.INGEST_STREAM, ["ingest.>"]),
         StreamConfig(
@@ -54,7 +57,49 @@ async def ensure_streams(
             max_msg_size=MAX_MESSAGE_BYTES,
         ),
         status_bucket(),
-    ):
+    )
+
+
+def consumers(service: str, kinds: Iterable[str]) -> tuple[tuple[str, ConsumerConfig], ...]:
+    """The service's durable consumers, each after its stream."""
+    kinds = sorted(kinds)
+    queue = subjects.workflows_stream(service)
+    starts = [subjects.start(kind) for kind in kinds]
+    wakes = [each(kind) for kind in kinds for each in (subjects.wake, subjects.signals)]
+    controls = [subjects.control(kind) for kind in kinds]
+    facts = replace(
+        _consumer(subjects.ingest_consumer(service)),
+        # As the single filter it is part of the request that makes the consumer, so that a right
+        # can hold a service to its own facts.
+        filter_subject=subjects.ingest(service, ">"),
+    )
+    return (
+        (queue, _consumer(subjects.starts_consumer(service), starts)),
+        (queue, _consumer(subjects.wakes_consumer(service), wakes)),
+        (queue, _consumer(subjects.controls_consumer(service), controls)),
+        (subjects.INGEST_STREAM, facts),
+    )
+
+
+def commands(kind: str) -> tuple[str, ...]:
+    """The subjects of a kind in its service's stream."""
+    return (
+        subjects.start(kind),
+        subjects.wake(kind),
+        subjects.signals(kind),
+        subjects.control(kind),
+    )
+
+
+async def ensure_streams(
+    js: JetStreamContext, service: str, kinds: Iterable[str], *, replicas: int = 1
+) -> None:
+    """Makes the streams and the status bucket exist with these settings, changed ones updated;
+    subjects are added, never taken away.
+
+    Any number of processes may do so at once. Raises Transient while JetStream is away.
+    """
+    for config in streams(service, kinds):
         await _ensure_stream(js, replace(config, num_replicas=replicas))
 
 
@@ -70,32 +115,10 @@ async def ensure_consumers(
 
     `max_ack_pending` must be at least replicas x workers x 2 (rule 32).
     """
-    kinds = sorted(kinds)
-    stream = subjects.workflows_stream(service)
-    for on_stream, name, filters in (
-        (stream, subjects.starts_consumer(service), [subjects.start(kind) for kind in kinds]),
-        (
-            stream,
-            subjects.wakes_consumer(service),
-            [each(kind) for kind in kinds for each in (subjects.wake, subjects.signals)],
-        ),
-        (stream, subjects.controls_consumer(service), [subjects.control(kind) for kind in kinds]),
-        (
-            subjects.INGEST_STREAM,
-            subjects.ingest_consumer(service),
-            [subjects.ingest(service, ">")],
-        ),
-    ):
-        config = ConsumerConfig(
-            durable_name=name,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ack_wait_seconds,
-            # A message is given up by the engine, which counts and says so, not by the server.
-            max_deliver=-1,
-            max_ack_pending=max_ack_pending,
-            filter_subjects=filters,
+    for stream, config in consumers(service, kinds):
+        await _ensure_consumer(
+            js, stream, replace(config, ack_wait=ack_wait_seconds, max_ack_pending=max_ack_pending)
         )
-        await _ensure_consumer(js, on_stream, config)
 
 
 async def ensure(
@@ -151,15 +174,6 @@ def status_bucket() -> StreamConfig:
     )
 
 
-def _commands(kind: str) -> tuple[str, ...]:
-    return (
-        subjects.start(kind),
-        subjects.wake(kind),
-        subjects.signals(kind),
-        subjects.control(kind),
-    )
-
-
 def _work_queue(name: str, stream_subjects: list[str]) -> StreamConfig:
     return StreamConfig(
         name=name,
@@ -169,6 +183,17 @@ def _work_queue(name: str, stream_subjects: list[str]) -> StreamConfig:
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
         max_msg_size=MAX_MESSAGE_BYTES,
         allow_direct=True,
+    )
+
+
+def _consumer(name: str, filters: list[str] | None = None) -> ConsumerConfig:
+    return ConsumerConfig(
+        name=name,
+        durable_name=name,
+        ack_policy=AckPolicy.EXPLICIT,
+        # A message is given up by the engine, which counts and says so, not by the server.
+        max_deliver=-1,
+        filter_subjects=filters,
     )
 
 

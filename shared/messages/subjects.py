@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-# Headers. The first is NATS's own; the others are ours.
+# Headers. The first is NATS's own, the next two are W3C Trace Context's; the others are ours.
 MESSAGE_ID = "Nats-Msg-Id"
+TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
 WORKFLOW_ID = "Workflow-Id"
 ACTOR = "Workflow-Actor"
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -99,6 +101,17 @@ def query(service: str, name: str) -> str:
     return f"queries.{service}.{name}"
 
 
+def instance_query(service: str) -> str:
+    """Request for one instance as its journal has it."""
+    return query(service, "instance")
+
+
+def inbox(user: str) -> str:
+    """Where a NATS user hears answers and deliveries: a prefix of its own, so that no other user
+    can listen in."""
+    return f"_INBOX.{user}"
+
+
 def status_key(kind: str, workflow_id: str) -> str:
     """Key of an instance in the status bucket."""
     return f"{kind}.{workflow_id}"
@@ -107,3 +120,13 @@ def status_key(kind: str, workflow_id: str) -> str:
 def status_subject(key: str) -> str:
     """Where the status bucket keeps a key, as every NATS client does."""
     return f"$KV.{STATUS_BUCKET}.{key}"
+
+
+def clock_set() -> str:
+    """Moves the virtual clock of every process; on core NATS, and each answers for itself."""
+    return "clock.set"
+
+
+def clock_report(member: str | None = None) -> str:
+    """Asks every process how it stands, or one alone; on core NATS."""
+    return "clock.report" if member is None else f"clock.report.{member}"

@@ -157,7 +157,7 @@ class WorkflowStatus(Message, frozen=True, kw_only=True):
     steps: tuple[StepStatus, ...] = ()
     output: msgspec.Raw = msgspec.Raw(b"null")
     output_omitted: bool = False
-    """The output is too large for the status document (engine rule 30)."""
+    """The output is too large for the status document (engine rule 30), or no longer kept (17)."""
     error: ErrorInfo | None = None
     wake_at: datetime | None = None
     rollback: str | None = None

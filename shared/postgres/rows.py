@@ -47,6 +47,8 @@ def instance(row: asyncpg.Record) -> Instance:
         ending=None if row["ending"] is None else Status(row["ending"]),
         control=_position(row["control_stream"], row["control_seq"]),
         parent=parent(row["parent"]),
+        trace=row["trace"],
+        retired=row["retired_at"] is not None,
     )
 
 

@@ -4,7 +4,7 @@ INSTANCE_COLUMNS = """
     i.kind, i.id, i.run, i.epoch, i.generation, i.version, i.status, i.input, i.output, i.error,
     i.actor, i.idempotency_key, i.body_hash, i.event_sequence, i.claims_without_progress,
     i.wake_at, i.created_at, i.updated_at, i.started_at, i.finished_at,
-    i.rollback, i.ending, i.control_stream, i.control_seq, i.parent
+    i.rollback, i.ending, i.control_stream, i.control_seq, i.parent, i.trace, i.retired_at
 """
 
 ENTRY_COLUMNS = """
@@ -21,11 +21,12 @@ _LOCK = "WITH lock AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS held
 _UNREAD = "SELECT FROM inbox AS b WHERE b.kind = i.kind AND b.id = i.id AND b.read_at IS NULL"
 
 # Ended and paused instances keep their row; a lease or a wake_at to come keeps others out. Only
-# the inbox opens these doors: a restart that of what has ended, a resume that of what poison
-# ended, any control that of what is paused, and whatever lies there that of what sleeps.
+# the inbox opens these doors: a restart that of what has ended and is not retired, a resume that
+# of what poison ended, any control that of what is paused, whatever lies there that of what sleeps.
 _CLAIMABLE = f"""
     (i.status NOT IN ('complete', 'errored', 'terminated')
-     OR EXISTS ({_UNREAD} AND b.category = 'control' AND (b.type = 'restart'
+     OR i.retired_at IS NULL
+        AND EXISTS ({_UNREAD} AND b.category = 'control' AND (b.type = 'restart'
          OR (b.type = 'resume' AND i.status = 'errored' AND i.error->>'name' = 'poisoned'))))
     AND (i.status <> 'paused' OR i.wake_at IS NOT NULL
          OR EXISTS ({_UNREAD} AND b.category = 'control'))
@@ -34,7 +35,8 @@ _CLAIMABLE = f"""
 """
 
 _CLAIMED = f"""
-    RETURNING {INSTANCE_COLUMNS}, i.epoch = 1 AS created, EXISTS ({_UNREAD}) AS unread
+    RETURNING {INSTANCE_COLUMNS}, i.epoch = 1 AS created, EXISTS ({_UNREAD}) AS unread,
+        i.lease_until IS NOT NULL AS taken_over
 """
 
 # A lease that ran out counts too: with NATS lost there is no redelivery to count (rule 23).
@@ -43,31 +45,36 @@ _COUNTED = """
         + CASE WHEN i.lease_until IS NOT NULL THEN 1 ELSE $5 END
 """
 
+# A row in any case, since a refusal means less while another transaction holds the instance.
 CLAIM_START = f"""
-    {_LOCK}
+    {_LOCK}, claimed AS (
     INSERT INTO workflow_instances AS i
         (kind, id, status, input, actor, idempotency_key, body_hash,
-         claims_without_progress, created_at, updated_at, started_at, parent)
-    SELECT $2, $3, 'running', $6, $7, $8, $9, $5, $10, $4, $4, $11 FROM lock WHERE held
+         claims_without_progress, created_at, updated_at, started_at, parent, trace)
+    SELECT $2, $3, 'running', $6, $7, $8, $9, $5, $10, $4, $4, $11, $12 FROM lock WHERE held
     ON CONFLICT (kind, id) DO UPDATE SET
         epoch = i.epoch + 1, {_COUNTED}
     WHERE {_CLAIMABLE}
-    {_CLAIMED}, i.lease_until IS NOT NULL AS taken_over
+    {_CLAIMED})
+    SELECT lock.held, claimed.* FROM lock LEFT JOIN claimed ON true
 """
 
 CLAIM_WAKE = f"""
-    {_LOCK}
+    {_LOCK}, claimed AS (
     UPDATE workflow_instances AS i SET
         epoch = i.epoch + 1, {_COUNTED}
     FROM lock
     WHERE lock.held AND i.kind = $2 AND i.id = $3 AND {_CLAIMABLE}
-    {_CLAIMED}, i.lease_until IS NOT NULL AS taken_over
+    {_CLAIMED})
+    SELECT lock.held, claimed.* FROM lock LEFT JOIN claimed ON true
 """
 
-REFUSAL = """
-    SELECT status, parent, wake_at > $3 AS early,
-           greatest(0, extract(epoch FROM lease_until - clock_timestamp()))::float8 AS lease_left
-    FROM workflow_instances WHERE kind = $1 AND id = $2
+# Claimable: what kept the claim out was over by the time that it had the lock.
+REFUSAL = f"""
+    SELECT i.status, i.parent, i.wake_at > $3 AS early,
+           greatest(0, extract(epoch FROM i.lease_until - clock_timestamp()))::float8 AS lease_left,
+           ({_CLAIMABLE.replace("$4", "$3")}) AS claimable
+    FROM workflow_instances AS i WHERE i.kind = $1 AND i.id = $2
 """
 
 LOCK = """
@@ -100,7 +107,7 @@ CHECKPOINT = """
             due_clock = CASE WHEN $11 IS NOT NULL THEN 'machine'
                              WHEN $10::timestamptz IS NOT NULL THEN 'business' END,
             wakes = 0,
-            lease_until = clock_timestamp() + make_interval(secs => $11),
+            lease_until = CASE WHEN $11 > 0 THEN clock_timestamp() + make_interval(secs => $11) END,
             claims_without_progress = CASE WHEN $12 THEN 0 ELSE claims_without_progress END,
             output = $13, error = $14, finished_at = $15,
             run = $3, started_at = $24, rollback = $25, ending = $26, control_stream = $27,
@@ -139,7 +146,7 @@ CHECKPOINT = """
     FROM fence
 """
 
-# A path is "" or "3.1/0.2/…": its first number is the position on the main path.
+# A path is "" or "3.1/0.2/…", whose first number is the position on the main path; or "undo".
 KEEP_BEFORE = """
     INSERT INTO workflow_journal
         (kind, id, run, path, name, occurrence, position, type, state, attempts, ordinal,
@@ -147,8 +154,9 @@ KEEP_BEFORE = """
     SELECT kind, id, run + 1, path, name, occurrence, position, type, state, attempts, ordinal,
            started_at, finished_at, due_at, result, error, attempted_at
     FROM workflow_journal
-    WHERE kind = $1 AND id = $2 AND run = $3 AND path <> 'undo' AND path NOT LIKE 'undo/%'
-        AND CASE WHEN path = '' THEN position ELSE split_part(path, '.', 1)::integer END < $4
+    WHERE kind = $1 AND id = $2 AND run = $3
+        AND CASE WHEN path = '' THEN position
+                 WHEN path ~ '^[0-9]' THEN split_part(path, '.', 1)::integer END < $4
 """
 
 INBOX_COLUMNS = """
@@ -189,7 +197,7 @@ TAKE_STRAY = f"""
     FROM workflow_instances AS i
     WHERE b.kind = $1 AND b.id = $2 AND b.read_at IS NULL AND i.kind = b.kind AND i.id = b.id
         AND i.status IN ('complete', 'errored', 'terminated')
-        AND NOT (b.category = 'control' AND (b.type = 'restart'
+        AND NOT (i.retired_at IS NULL AND b.category = 'control' AND (b.type = 'restart'
             OR (b.type = 'resume' AND i.error->>'name' = 'poisoned')))
     RETURNING b.kind, b.id, {_QUALIFIED}
 """
@@ -222,13 +230,6 @@ UNSENT = """
 MARK_SENT = """
     UPDATE outbox SET sent_at = clock_timestamp()
     WHERE message_id = ANY($1::text[]) AND sent_at IS NULL
-"""
-
-FORGET_SENT = """
-    DELETE FROM outbox WHERE seq IN (
-        SELECT seq FROM outbox
-        WHERE sent_at < clock_timestamp() - make_interval(days => $1)
-        ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
 
 UNSENT_COUNT = "SELECT count(*) FROM outbox WHERE sent_at IS NULL"
@@ -276,11 +277,4 @@ LOCK_REQUEST = "SELECT pg_advisory_xact_lock($1)"
 
 KEEP_RESULT = """
     INSERT INTO request_results (request, key, body_hash, reply) VALUES ($1, $2, $3, $4)
-"""
-
-FORGET_RESULTS = """
-    DELETE FROM request_results WHERE (request, key) IN (
-        SELECT request, key FROM request_results
-        WHERE created_at < clock_timestamp() - make_interval(days => $1)
-        ORDER BY created_at LIMIT $2)
 """

@@ -163,12 +163,6 @@ class PostgresStore:
                 await connection.execute(statements.MARK_SENT, [message.id for message in messages])
         return len(messages)
 
-    async def forget(self, *, sent_days: int, results_days: int, limit: int) -> None:
-        """Deletes sent messages and remembered replies past their keep, a batch at a time."""
-        async with self._connection() as connection:
-            await connection.execute(statements.FORGET_SENT, sent_days, limit)
-            await connection.execute(statements.FORGET_RESULTS, results_days, limit)
-
     async def unsent_count(self) -> int:
         """Length of the relay's list."""
         async with self._connection() as connection:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_typ
 import msgspec
 from msgspec import Meta
 
+from shared.messages.clock import Instant
+
 S = TypeVar("S", bound="Settings")
 
 
@@ -43,7 +45,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Pairs of fields the first of which is of no use without the second."""
 
     nats_url: Annotated[
-        Secret, Meta(description="the address of NATS, such as nats://127.0.0.1:4222")
+        Secret,
+        Meta(
+            description="the address of NATS, such as nats://127.0.0.1:4222, or those of a "
+            "cluster's nodes, separated by commas"
+        ),
     ]
     http_host: Annotated[str, Meta(description="the address to listen on")] = "127.0.0.1"
     http_port: Annotated[int, Meta(ge=0, le=65535, description="a port from 0 to 65535")] = 8080
@@ -51,6 +57,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"],
         Meta(description="debug, info, warning or error"),
     ] = "info"
+    otel_exporter_otlp_endpoint: Annotated[
+        str,
+        Meta(
+            pattern="^https?://[^@]+$",
+            description="the address of an OpenTelemetry collector, such as "
+            "http://127.0.0.1:4318, without credentials: OTEL_EXPORTER_OTLP_HEADERS has those",
+        ),
+    ] = ""
+    """Where spans go; empty: nowhere."""
+    clock: Annotated[Literal["system", "virtual"], Meta(description="system or virtual")] = "system"
+    """What tells business time; `virtual` stands still until it is advanced."""
+    clock_start: Annotated[
+        Instant | None,
+        Meta(description="an instant with its offset, such as 2026-03-01T08:00:00Z"),
+    ] = None
+    """Where a virtual clock begins that has never been set; else at the wall clock's instant."""
 
 
 class DatabaseSettings(Settings, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from shared.workflow.registry import Registration
 
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 Seconds = Annotated[float, Meta(gt=0, le=86400, description="a number of seconds above 0")]
+Days = Annotated[int, Meta(ge=1, le=36_500, description="a whole number of days from 1")]
 
 
 class ServiceSettings(NoticeSettings, frozen=True, kw_only=True):
@@ -29,6 +30,8 @@ class ServiceSettings(NoticeSettings, frozen=True, kw_only=True):
     drain_seconds: Seconds = 20.0
     timekeeper_seconds: Seconds = 0.5
     stream_replicas: Count = 1
+    journal_days: Days = 30
+    """How long the journal of an ended instance is kept, in business time."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from typing import Any, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.workflow import tracing
+
 REDACTED = "[redacted]"
 SECRET_KEY = re.compile(
     r"password|passwd|secret|token|api_?key|authorization|credential", re.IGNORECASE
@@ -24,6 +26,7 @@ def configure(service: str, level: str = "info") -> None:
     chain: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        add_trace_id,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         redact,
@@ -52,6 +55,13 @@ def configure(service: str, level: str = "info") -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def add_trace_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The trace that the record belongs to, if it belongs to one."""
+    if (trace_id := tracing.trace_id()) is not None:
+        event["trace_id"] = trace_id
+    return event
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -18,3 +18,4 @@ OUTBOX_UNSENT = Gauge("outbox_unsent_messages", "Messages that wait for the rela
 NOTICE_LETTERS = Counter(
     "notice_letters", "Attempts to send a notice by channel and outcome.", ["channel", "outcome"]
 )
+DEAD_LETTERS_OPEN = Gauge("dead_letters_open", "Dead letters to be replayed or discarded.")

@@ -17,6 +17,7 @@ from shared.runtime.crons import CronsChanged
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.logging import configure
 from shared.runtime.service import Service
+from shared.runtime.tracing import exporting
 from shared.workflow.errors import Transient
 
 log = structlog.get_logger()
@@ -34,8 +35,9 @@ def main(settings_type: type[S], define: Callable[[S], ServiceDefinition]) -> in
     definition = define(settings)
     configure(definition.name, settings.log_level)
     try:
-        failure = asyncio.run(_run(definition, settings))
-    except (CronsChanged, Transient, Unreachable, OSError) as error:
+        with exporting(definition.name, settings.otel_exporter_otlp_endpoint):
+            failure = asyncio.run(_run(definition, settings))
+    except (ConfigurationError, CronsChanged, Transient, Unreachable, OSError) as error:
         failure = str(error)
     if failure is not None:
         log.error("service_failed", service=definition.name, reason=failure)

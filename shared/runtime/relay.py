@@ -1,10 +1,9 @@
-"""Publishes what a writer left in the outbox, and tidies it."""
+"""Publishes what a writer left in the outbox."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 
 import structlog
 
@@ -16,9 +15,6 @@ from shared.workflow.ports import Clock, Publisher
 from shared.workflow.records import DeadLetter, OutboxMessage
 
 log = structlog.get_logger()
-
-UNCLAIMED = timedelta(days=1)
-"""How long a signal or control waits for an instance to come (engine rule 12); business time."""
 
 
 class Relay:
@@ -32,7 +28,6 @@ class Relay:
         *,
         interval_seconds: float = 0.2,
         older_than_seconds: float = 2.0,
-        keep_days: int = 7,
         batch: int = 200,
     ):
         self._store = store
@@ -40,7 +35,6 @@ class Relay:
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._older_than_seconds = older_than_seconds
-        self._keep_days = keep_days
         self._batch = batch
 
     async def run(self) -> None:
@@ -53,11 +47,6 @@ class Relay:
                 if tick % ticks_between_scans == 0:
                     await self.scan()
                     metrics.OUTBOX_UNSENT.set(await self._store.unsent_count())
-                if tick % (ticks_between_scans * 60) == 0:
-                    await self._store.forget(
-                        sent_days=self._keep_days, results_days=self._keep_days, limit=1000
-                    )
-                    await self._store.expire_unclaimed(self._clock.now() - UNCLAIMED, 1000)
             except Transient as error:
                 log.warning("relay_failed", reason=str(error))
             tick += 1

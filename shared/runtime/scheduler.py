@@ -69,6 +69,11 @@ class Scheduler:
         await self._outbox.publish(messages)
         return len(messages)
 
+    async def earliest_at(self) -> datetime | None:
+        """The earliest next nominal time; None when no cron is to start anything."""
+        async with self._outbox.transaction(DOING) as connection:
+            return await CronStore(connection).earliest_at()
+
 
 def _due(cron: StoredCron, now: datetime) -> tuple[datetime, datetime]:
     return Timetable(cron.expression, cron.time_zone).due(cron.next_at, now)

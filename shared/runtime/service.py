@@ -13,39 +13,42 @@ import asyncpg
 import structlog
 from nats.aio.client import Client
 from nats.js.client import JetStreamContext
+from opentelemetry.trace import SpanKind
 
 from shared.jetstream import topology
 from shared.jetstream.connection import close, connect, jetstream
 from shared.jetstream.delivery import JetStreamDelivery
+from shared.jetstream.patience import Together
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.pull import PullLoop
 from shared.jetstream.requests import Answer, RequestServer
 from shared.jetstream.status import JetStreamStatusBucket
 from shared.messages import subjects
 from shared.messages.problems import Refused
-from shared.messages.workflows import InstanceQuery, StatusDocument
+from shared.postgres.clock import ClockStore
 from shared.postgres.letters import LetterStore
 from shared.postgres.pool import create_pool
+from shared.postgres.retention import RetentionStore
 from shared.postgres.store import PostgresStore
-from shared.runtime import health, metrics
+from shared.runtime import builtin, health, metrics
 from shared.runtime.clocks import SystemClock
 from shared.runtime.courier import Courier
 from shared.runtime.crons import checked, declare
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
-from shared.runtime.handling import AnyHandler, Handler, Work
-from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
+from shared.runtime.handling import AnyHandler
 from shared.runtime.notifying import open_notifier
 from shared.runtime.outbox import Outbox
 from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher
+from shared.runtime.retention import Retention
 from shared.runtime.scheduler import Scheduler
-from shared.runtime.schedules import ScheduleHandlers
+from shared.runtime.standing import INGEST_WORKERS, ensure_standing
 from shared.runtime.timekeeper import Timekeeper
+from shared.runtime.virtual.member import service_member
+from shared.workflow import tracing
 from shared.workflow.errors import Transient
 from shared.workflow.executor import Executor
 from shared.workflow.ports import Clock
-from shared.workflow.projection import project
-from shared.workflow.records import InstanceKey
 from shared.workflow.registry import Registry
 from shared.workflow.settings import EngineSettings
 
@@ -53,7 +56,6 @@ log = structlog.get_logger()
 
 UPKEEP_CONNECTIONS = 4
 REQUEST_CONNECTIONS = 8
-INGEST_WORKERS = 8
 CONTROL_WORKERS = 4
 
 
@@ -122,15 +124,23 @@ class Service:
         steps = await self._pool(stack, "steps", workers + engine.branch_connections)
         upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS)
         serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
+        clock_store = ClockStore(upkeep)
+        member = await service_member(client, name, settings, clock_store, self._clock)
+        if member is not None:
+            self._clock = member.clock
+        # Who wakes what is due waits until all processes have its instant.
+        due_clock = member.agreed if member else self._clock
         store = PostgresStore(name, steps, upkeep)
         stack.push_async_callback(self._flush, store)
-        publisher = JetStreamPublisher(client)
+        lost = Together(partial(self._ensure, js))
+        publisher = JetStreamPublisher(client, lost=lost)
+        statuses = JetStreamStatusBucket(client, lost=lost)
         executor = Executor(
             service=name,
             registry=self._registry,
             store=store,
             publisher=publisher,
-            statuses=JetStreamStatusBucket(client),
+            statuses=statuses,
             clock=self._clock,
             monotonic=monotonic,
             settings=engine,
@@ -146,14 +156,23 @@ class Service:
         timekeeper = Timekeeper(
             store,
             publisher,
-            self._clock,
+            due_clock,
             interval_seconds=settings.timekeeper_seconds,
             reachable=lambda: client.is_connected,
         )
         outbox = Outbox(upkeep, store, publisher)
         await declare(outbox, self._crons, definition.crons_revision, self._clock.now())
-        scheduler = Scheduler(outbox, self._clock, interval_seconds=settings.timekeeper_seconds)
-        schedules = ScheduleHandlers(name)
+        scheduler = Scheduler(outbox, due_clock, interval_seconds=settings.timekeeper_seconds)
+        if member is not None:
+            await member.join(
+                before_report=(
+                    store.flush_sent,
+                    clock_store.hurry_unread,
+                    timekeeper.tick,
+                    scheduler.tick,
+                ),
+                also_due=(scheduler.earliest_at,),
+            )
         self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
         self._spawn(stack, "scheduler", scheduler.run())
@@ -161,13 +180,22 @@ class Service:
             open_notifier(name, definition.notices, settings, upkeep)
         )
         self._spawn(stack, "courier", Courier(LetterStore(upkeep), notifier).run())
-        commands = (*definition.commands, *schedules.commands(), ACKNOWLEDGE_NOTICE)
-        queries = (*definition.queries, *schedules.queries(), _instance_query(store), NOTICES)
+        retention = Retention(
+            RetentionStore(upkeep),
+            statuses,
+            self._clock,
+            journal_days=settings.journal_days,
+            expire_unclaimed=store.expire_unclaimed,
+        )
+        self._spawn(stack, "retention", retention.run())
         answers = {
             subject(name, handler.name): _answered(handler, dispatcher)
             for subject, handlers in (
-                (subjects.command, commands),
-                (subjects.query, queries),
+                (
+                    subjects.command,
+                    (*definition.commands, *builtin.commands(name, self._registry.kinds)),
+                ),
+                (subjects.query, (*definition.queries, *builtin.queries(name, store))),
             )
             for handler in handlers
         }
@@ -193,8 +221,8 @@ class Service:
                 stream_created=partial(self._streams_created.__getitem__, stream),
                 workers=workers,
                 ack_wait_seconds=settings.ack_wait_seconds,
-                handle=_counted(consumer, handle),
-                lost=partial(self._ensure, js),
+                handle=_observed(consumer, handle),
+                lost=lost,
             )
             self._pulls.append(pull)
             self._spawn(stack, consumer, pull.run())
@@ -215,17 +243,7 @@ class Service:
 
     async def _ensure(self, js: JetStreamContext) -> None:
         """Makes streams and consumers exist, at the start and after the whole of NATS was lost."""
-        settings = self._settings
-        workers = max(settings.workers, settings.wake_workers, INGEST_WORKERS)
-        await topology.ensure(
-            js,
-            self.name,
-            self._registry.kinds,
-            replicas=settings.stream_replicas,
-            ack_wait_seconds=settings.ack_wait_seconds,
-            # Rule 32: replicas x workers x 2; room for sixteen replicas.
-            max_ack_pending=workers * 32,
-        )
+        await ensure_standing(js, self.name, self._registry.kinds, self._settings)
         for stream in (subjects.workflows_stream(self.name), subjects.INGEST_STREAM):
             self._streams_created[stream] = await topology.created_at(js, stream)
 
@@ -280,21 +298,31 @@ class Service:
         return None
 
 
-def _counted(
+def _observed(
     consumer: str, handle: Callable[[JetStreamDelivery], Awaitable[str]]
 ) -> Callable[[JetStreamDelivery], Awaitable[None]]:
-    async def counted(delivery: JetStreamDelivery) -> None:
-        with metrics.DELIVERY_SECONDS.labels(consumer).time():
+    async def observed(delivery: JetStreamDelivery) -> None:
+        with (
+            tracing.entered(
+                f"deliver {consumer}",
+                SpanKind.CONSUMER,
+                delivery.headers,
+                delivery=delivery.attempt,
+            ) as span,
+            metrics.DELIVERY_SECONDS.labels(consumer).time(),
+        ):
             outcome = await handle(delivery)
+            span.set_attribute("outcome", outcome)
         metrics.DELIVERIES.labels(consumer, outcome).inc()
 
-    return counted
+    return observed
 
 
 def _answered(handler: AnyHandler, dispatcher: Dispatcher) -> Answer:
     async def answer(body: bytes, headers: Mapping[str, str]) -> bytes:
         try:
-            reply = await dispatcher.answer(handler, body, headers)
+            with tracing.entered(f"answer {handler.name}", SpanKind.SERVER, headers):
+                reply = await dispatcher.answer(handler, body, headers)
         except Exception as error:
             code = error.code if isinstance(error, Refused) else type(error).__name__
             metrics.REQUESTS.labels(handler.name, code).inc()
@@ -303,15 +331,3 @@ def _answered(handler: AnyHandler, dispatcher: Dispatcher) -> Answer:
         return reply
 
     return answer
-
-
-def _instance_query(store: PostgresStore) -> AnyHandler:
-    """`queries.<service>.instance`: the status as the journal has it, whatever the bucket says."""
-
-    async def instance(_: Work, query: InstanceQuery) -> StatusDocument:
-        loaded = await store.load(InstanceKey(query.kind, query.id))
-        if loaded is None:
-            raise Refused("workflow_not_found", f"no {query.kind} {query.id}", status=404)
-        return project(*loaded)
-
-    return Handler("instance", InstanceQuery, instance)

@@ -85,7 +85,7 @@ class Outside:
             return f"{what} for {call.workflow_id}"
         return NOT_FOUND
 
-    async def undo(self, call: Call, _: str | None) -> None:
+    async def undo(self, call: Call, result: str | None) -> None:  # noqa: ARG002 - others tell it
         """Takes it back."""
         self.undone[call.idempotency_key] += 1
 

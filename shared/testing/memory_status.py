@@ -46,9 +46,11 @@ class MemoryStatusBucket:
         """The newest document of the key."""
         return self._documents.get(key)
 
-    async def delete(self, key: InstanceKey) -> None:
-        """Takes the key away; nothing happens where there is none."""
-        self._documents.pop(key, None)
+    async def delete(self, key: InstanceKey, up_to: tuple[int, int]) -> None:
+        """Takes the key away unless a later document is there; nothing happens without one."""
+        found = self._documents.get(key)
+        if found is not None and found.document.order[:2] <= up_to:
+            del self._documents[key]
 
     def _store(self, key: InstanceKey, document: StatusDocument) -> int:
         self._revision += 1

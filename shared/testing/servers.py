@@ -17,8 +17,9 @@ import asyncpg
 import nats
 
 from shared.postgres.migrations import bootstrap, migrate
-from shared.runtime.embedded.nats import EmbeddedNats
+from shared.runtime.embedded.nats import EmbeddedNats, clustered
 from shared.runtime.embedded.postgres import EmbeddedPostgres
+from shared.testing.nats_cluster import NatsCluster
 
 SERVICE_PASSWORD = "test"  # noqa: S105 - of roles on a server that serves tests alone
 
@@ -60,15 +61,39 @@ async def embedded_postgres(*, fsync: bool = False) -> AsyncGenerator[EmbeddedPo
 
 
 @asynccontextmanager
-async def embedded_nats() -> AsyncGenerator[EmbeddedNats]:
-    """A fresh nats-server, to be killed and started again at will."""
+async def embedded_nats(
+    authorization: str = "", environment: Mapping[str, str] | None = None
+) -> AsyncGenerator[EmbeddedNats]:
+    """A fresh nats-server, to be killed and started again at will; see EmbeddedNats."""
     async with temporary_folder() as folder:
-        server = EmbeddedNats(folder / "nats", log=folder / "nats.log")
+        server = EmbeddedNats(
+            folder / "nats",
+            log=folder / "nats.log",
+            environment=environment,
+            authorization=authorization,
+        )
         await server.start()
         try:
             yield server
         finally:
             await server.stop()
+
+
+@asynccontextmanager
+async def embedded_nats_cluster(
+    size: int = 3, authorization: str = "", user: tuple[str, str] | None = None
+) -> AsyncGenerator[NatsCluster]:
+    """A fresh cluster of nats-servers, each to be killed, frozen and started again at will.
+
+    With an `authorization` the cluster asks its nodes as `user`, with a password.
+    """
+    async with temporary_folder() as folder:
+        cluster = NatsCluster(clustered(folder, size, authorization), user)
+        try:
+            await cluster.start()
+            yield cluster
+        finally:
+            await cluster.stop()
 
 
 @asynccontextmanager

@@ -133,7 +133,7 @@ class TreeOutside:
             return UNKNOWN
         return f"{node.name} is done" if key in self.carried_out else NOT_FOUND
 
-    async def undo(self, call: Call, _: str | None) -> None:
+    async def undo(self, call: Call, result: str | None) -> None:  # noqa: ARG002 - others tell it
         """Takes it back."""
         self.undone.add(call.idempotency_key)
 
@@ -201,7 +201,7 @@ class TreeWorkflow:
         await _leave_row(step, f"undo {name}")
 
     async def _undo_badly(self, step: Step, name: str | Skipped) -> None:
-        raise NonRetryableError("stuck", f"{name} cannot be undone")
+        raise NonRetryableError("stuck", f"{name} cannot be undone at {step.now}")
 
     async def _call(self, ctx: WorkflowContext, node: CallNode) -> str:
         outside = self._outside

@@ -14,7 +14,8 @@ from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, encode, is_workflow_id
 from shared.messages.decoding import decode
 from shared.messages.problems import Refused
-from shared.messages.workflows import ControlCommand, SignalCommand, Trigger, Wake
+from shared.messages.workflows import ControlCommand, SignalCommand, Wake
+from shared.workflow import tracing
 from shared.workflow.errors import Undecodable
 from shared.workflow.facts import NAMESPACE
 from shared.workflow.ports import Delivery
@@ -44,6 +45,10 @@ class Command:
     """A signal or control, for the instance's inbox."""
     status_revision: int | None = None
 
+    def is_foreign(self, parent: Parent | None) -> bool:
+        """Whether it starts a child whose id an instance with another parent, or none, has."""
+        return self.start is not None and self.start.parent not in {None, parent}
+
 
 def read(registry: Registry, delivery: Delivery, now: datetime) -> Command:
     """The message as a command. Raises Undecodable with what is wrong and what to send."""
@@ -65,7 +70,7 @@ def read(registry: Registry, delivery: Delivery, now: datetime) -> Command:
         return Command(InstanceKey(kind, control.id), registration, message=message)
     trigger = _decode(body, registration.trigger)
     return Command(
-        InstanceKey(kind, _instance_id(headers, trigger, delivery.origin)),
+        InstanceKey(kind, instance_id(headers, trigger.id, delivery.origin)),
         registration,
         start=StartRequest(
             input=encode(trigger),
@@ -74,7 +79,8 @@ def read(registry: Registry, delivery: Delivery, now: datetime) -> Command:
             actor=headers.get(subjects.ACTOR, BARE_PUBLISH),
             idempotency_key=headers.get(subjects.IDEMPOTENCY_KEY),
             body_hash=headers.get(subjects.BODY_HASH),
-            parent=parent_of(headers),
+            parent=_known_parent(registry, headers),
+            trace=tracing.outgoing().get(subjects.TRACEPARENT),
         ),
         status_revision=_revision(headers),
     )
@@ -115,6 +121,15 @@ def parent_of(headers: Mapping[str, str]) -> Parent | None:
         raise Undecodable(f"header {subjects.PARENT}: {error}") from error
 
 
+def _known_parent(registry: Registry, headers: Mapping[str, str]) -> Parent | None:
+    parent = parent_of(headers)
+    if parent is not None and registry.find(parent.kind) is None:
+        raise Undecodable(
+            f"header {subjects.PARENT}: this service runs no {parent.kind}, so nobody would hear"
+        )
+    return parent
+
+
 def _control(
     control: ControlCommand, headers: Mapping[str, str], position: StreamPosition, now: datetime
 ) -> InboxMessage:
@@ -144,15 +159,18 @@ def _key(kind: str, workflow_id: str) -> InstanceKey:
     return InstanceKey(kind, workflow_id)
 
 
-def _instance_id(headers: Mapping[str, str], trigger: Trigger, origin: str) -> str:
-    """The id of a start (rule 16): header, body, Nats-Msg-Id, else where the message stands."""
+def instance_id(headers: Mapping[str, str], in_body: str | None, origin: str) -> str:
+    """The id of a start (rule 16): header, body, Nats-Msg-Id, else where the message stands.
+
+    Raises Undecodable for a header that is none.
+    """
     given = headers.get(subjects.WORKFLOW_ID)
     if given is not None:
         if not is_workflow_id(given):
             raise Undecodable(f"header {subjects.WORKFLOW_ID} is {given!r}; {ID_RULE}")
         return given
-    if trigger.id is not None:
-        return trigger.id
+    if in_body is not None:
+        return in_body
     message_id = headers.get(subjects.MESSAGE_ID)
     if message_id is not None and is_workflow_id(message_id):
         return message_id

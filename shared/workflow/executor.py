@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
 
-from shared.messages.workflows import Action, ErrorInfo, Status
-from shared.workflow import endings
+from shared.messages.workflows import ErrorInfo, Status
+from shared.workflow import endings, tracing
 from shared.workflow.after_commit import AfterCommit
 from shared.workflow.branch import UNDO, Branch
-from shared.workflow.calls import IN_FLIGHT
 from shared.workflow.codec import describe
 from shared.workflow.commands import Command, read, read_signal
 from shared.workflow.context import WorkflowContext
-from shared.workflow.controls import POISONED, Decision
+from shared.workflow.controls import POISONED
 from shared.workflow.errors import (
     Controlled,
     Crowded,
@@ -49,6 +49,18 @@ from shared.workflow.settings import EngineSettings
 from shared.workflow.undo import run_compensation
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One claim that a delivery makes; it may make several."""
+
+    command: Command = field(kw_only=False)
+    fused: bool
+    counted: bool
+    """It counts as a claim without progress."""
+    failure: Failure | None
+    alone: bool
 
 
 class Executor:
@@ -85,6 +97,7 @@ class Executor:
             return await self._guarded(
                 delivery, None, self._outcomes.undecodable(delivery, str(error))
             )
+        tracing.annotate(kind=command.key.kind, workflow_id=command.key.id)
         with structlog.contextvars.bound_contextvars(
             kind=command.key.kind, workflow_id=command.key.id, delivery=delivery.attempt
         ):
@@ -95,13 +108,18 @@ class Executor:
             await self._keep(delivery, command, command.message)
         failure: Failure | None = None
         fused = delivery.attempt == 1
+        # Counted once, however often this delivery claims (rule 23).
+        counted = delivery.attempt > 1
         alone = False
         while True:
             try:
                 async with self._gate.alone() if alone else self._gate.beside_others():
-                    return await self._run(delivery, command, fused, failure, alone)
+                    run = _Run(command, fused=fused, counted=counted, failure=failure, alone=alone)
+                    return await self._run(delivery, run)
             except SegmentAborted as aborted:
                 fused, failure = False, aborted.failure
+                # What has been committed of the claim since has been counted.
+                counted = False
             except JournalMismatch:
                 # Found with the claim uncommitted; once more with it committed, to be kept.
                 fused = False
@@ -129,23 +147,21 @@ class Executor:
                     continue  # its own delivery says so
         await self._store.keep(command.key, [*earlier, message])
 
-    async def _run(
-        self,
-        delivery: Delivery,
-        command: Command,
-        fused: bool,
-        failure: Failure | None,
-        alone: bool,
-    ) -> str:
+    async def _run(self, delivery: Delivery, run: _Run) -> str:
+        command = run.command
         segment = Segment(self._store, self._monotonic)
         try:
-            claim = await self._claim(segment, delivery, command)
+            claim = await self._claim(segment, run)
             if isinstance(claim, Refusal):
                 await segment.end()
                 return await self._outcomes.refused(delivery, command, claim)
-            execution = await self._execution(segment, command, claim, fused, failure)
+            if not claim.created and command.is_foreign(claim.instance.parent):
+                await segment.end()
+                return await self._outcomes.exists(delivery, command)
+            tracing.link(claim.instance.trace)
+            execution = await self._execution(segment, run, claim)
             try:
-                await self._drive(execution, command.registration, delivery, alone)
+                await self._drive(execution, command.registration, delivery, run.alone)
             except Parked:
                 pass
             except RetryLater as later:
@@ -155,43 +171,33 @@ class Executor:
             except Dropped as dropped:
                 await self._release(execution)
                 return await self._outcomes.dropped(delivery, str(dropped))
-            except Crowded:
-                await endings.release(execution, progress=False)
-                raise
             except JournalMismatch as mismatch:
                 if execution.fused:
                     raise
                 return await self._outcomes.mismatched(delivery, execution, mismatch)
+            if await self._goes_on(execution):
+                raise SegmentAborted
             return await self._outcomes.settled(delivery, execution)
         finally:
             await segment.end()
 
-    async def _claim(
-        self, segment: Segment, delivery: Delivery, command: Command
-    ) -> Claim | Refusal:
+    async def _claim(self, segment: Segment, run: _Run) -> Claim | Refusal:
         transaction = await segment.begin()
         return await transaction.claim(
             ClaimRequest(
-                key=command.key,
+                key=run.command.key,
                 now=self._clock.now(),
-                redelivered=delivery.attempt > 1,
-                start=command.start,
+                redelivered=run.counted,
+                start=run.command.start,
             )
         )
 
-    async def _execution(
-        self,
-        segment: Segment,
-        command: Command,
-        claim: Claim,
-        fused: bool,
-        failure: Failure | None,
-    ) -> Execution:
+    async def _execution(self, segment: Segment, run: _Run, claim: Claim) -> Execution:
         instance = claim.instance
         entries = []
         if not claim.created and segment.transaction is not None:
             entries = await segment.transaction.journal(instance.key, instance.run)
-        revision = command.status_revision
+        revision = run.command.status_revision
         if revision is None and claim.created:
             # Most likely nobody has put a status yet: believed absent, which spares a read.
             revision = 0
@@ -213,13 +219,13 @@ class Executor:
             segment=segment,
             slots=self._slots,
             inbox=Inbox(instance, unread, unread=claim.unread),
-            signals=command.registration.trigger.signals,
+            signals=run.command.registration.trigger.signals,
             kinds=self._registry.kinds,
             clock=self._clock,
             monotonic=self._monotonic,
             settings=self._settings,
-            fused=fused and not claim.taken_over,
-            failure=failure,
+            fused=run.fused and not claim.taken_over,
+            failure=run.failure,
             committed=committed,
         )
 
@@ -227,9 +233,13 @@ class Executor:
         self, execution: Execution, registration: Registration, delivery: Delivery, alone: bool
     ) -> None:
         """Obeys, replays, goes on, and commits the end; leaves by an interruption otherwise."""
+        claims = execution.instance.claims_without_progress
+        if claims >= self._settings.solitary_claims and not alone:
+            # With the claim uncommitted: to wait for the others is not to fail once more.
+            raise execution.interrupted(Crowded())
         try:
-            await self._obey(execution, delivery)
-            await self._check_poison(execution, delivery, alone)
+            await self._obey(execution)
+            await self._check_poison(execution, delivery)
             if execution.instance.rollback == "running":
                 await self._compensate(execution, registration)
             else:
@@ -239,43 +249,47 @@ class Executor:
         except Controlled:
             raise await endings.give_back(execution) from None
 
-    async def _obey(self, execution: Execution, delivery: Delivery) -> None:
+    async def _obey(self, execution: Execution) -> None:
         """Commits the claim where it must be, with what the inbox asks for."""
         await execution.inbox.refresh()
-        decision = execution.inbox.decision
-        in_flight = any(entry.state in IN_FLIGHT for entry in execution.journal.values())
-        if decision.acts and not in_flight:
-            decision = await self._feasible(execution, decision, delivery)
-            ended = await endings.obey(execution, decision)
+        if execution.controlled:
+            await self._refuse_restarts(execution)
+            ended = await endings.obey(execution, execution.inbox.decision)
             if ended is not None:
                 raise execution.interrupted(ended)
+        elif execution.instance.is_paused:
+            # Its door was opened by a control that has to wait.
+            raise execution.interrupted(NotYet())
         elif not execution.fused:
             await execution.secure()
 
-    async def _feasible(
-        self, execution: Execution, decision: Decision, delivery: Delivery
-    ) -> Decision:
-        """The decision, without a restart from a step that there is not."""
-        command = decision.command
-        if decision.action is not Action.RESTART or command is None or command.from_step is None:
-            return decision
-        if any(entry.name == command.from_step for entry in execution.journal.values()):
-            return decision
-        await self._outcomes.unknown_step(delivery, command.from_step)
-        return Decision(taken=decision.taken, control=decision.control)
+    async def _refuse_restarts(self, execution: Execution) -> None:
+        """Takes out those from a step that cannot be."""
+        while why := endings.why_not(execution, decision := execution.inbox.decision):
+            seq = decision.taken[-1]
+            message = execution.inbox.find(seq)
+            if message is not None:
+                await self._outcomes.refuse_control(execution.instance.key, message, why)
+            execution.inbox.settle([seq])
+            execution.root.segment.taken.append(seq)
 
-    async def _check_poison(self, execution: Execution, delivery: Delivery, alone: bool) -> None:
-        """Ends what takes its process down again and again; first it runs alone (rule 23)."""
-        claims = execution.instance.claims_without_progress
-        if claims >= self._settings.poison_claims:
+    async def _goes_on(self, execution: Execution) -> bool:
+        """Whether a control asks for more of what has just ended, such as a restart that stood
+        behind a terminate, or had to wait until all was undone."""
+        if not (execution.instance.status.ended and execution.inbox.may_hold):
+            return False
+        await execution.inbox.refresh()
+        return execution.inbox.decision.action is not None
+
+    async def _check_poison(self, execution: Execution, delivery: Delivery) -> None:
+        """Ends what has taken its process down again and again, even alone (rule 23)."""
+        if execution.instance.claims_without_progress >= self._settings.poison_claims:
             await self._outcomes.bury(delivery, POISONED, "no progress in too many claims")
             await endings.fail(
                 execution,
                 ErrorInfo(name=POISONED, message="ended after too many claims without progress"),
             )
             raise execution.interrupted(Parked())
-        if claims >= self._settings.solitary_claims and not alone:
-            raise execution.interrupted(Crowded())
 
     async def _advance(self, execution: Execution, registration: Registration) -> None:
         try:
@@ -284,9 +298,6 @@ class Executor:
             await endings.complete(execution, output)
         except Exception as error:
             execution.raise_if_interrupted()
-            if await execution.end_straggler(execution.root) and execution.fused:
-                # Unfused, the same delivery keeps the steps before it.
-                raise execution.interrupted(SegmentAborted()) from error
             log.warning("workflow_errored", error=type(error).__name__, reason=str(error))
             if execution.compensations:
                 raise await endings.roll_back(execution, Status.ERRORED, describe(error)) from error
@@ -301,7 +312,6 @@ class Executor:
             pass
         except Exception:  # noqa: BLE001 - the failure that brought it here
             execution.raise_if_interrupted()
-        await execution.end_straggler(execution.root)
         execution.replaying = False
         branch = Branch(
             execution.instance, UNDO, execution.journal.values(), execution.root.segment
@@ -322,16 +332,22 @@ class Executor:
             raise NonRetryableError("input_unreadable", str(error)) from error
         root = execution.root
         if start.start_at is not None:
-            if start.start_at > self._clock.now():
+            if start.start_at > self._clock.now() and not execution.replaying:
                 raise root.interrupted(Suspended(start.start_at))
             root.now = max(root.now, start.start_at)
         context = WorkflowContext(execution, root, Options())
         try:
             return await registration.workflow.run(context, start)
         finally:
+            left = root.entered is not None
+            await execution.close(root)
             # Whatever the workflow made of its interruption, that is how this run ends.
             execution.raise_if_interrupted()
             root.raise_if_interrupted()
+            if left and execution.fused:
+                # Unfused, the same delivery keeps the steps before it.
+                raise execution.interrupted(SegmentAborted())
+            execution.raise_if_misused()
 
     async def _release(self, execution: Execution) -> None:
         try:
@@ -350,7 +366,7 @@ class Executor:
             return await self._outcomes.lost_claim()
         except (Transient, Dropped) as error:
             return await self._outcomes.dropped(delivery, str(error))
-        except Exception:
+        except (Exception, Interruption):
             # A defect of ours: the message comes again rather than being lost with the worker.
             log.exception("delivery_failed")
             if command is not None and delivery.attempt >= self._settings.poison_claims:

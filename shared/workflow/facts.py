@@ -11,6 +11,7 @@ import msgspec
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, encode
 from shared.messages.events import Event, EventEnvelope, WorkflowReference
+from shared.workflow import tracing
 from shared.workflow.errors import NonRetryableError
 from shared.workflow.records import EntryKey, Instance, OutboxMessage
 
@@ -44,7 +45,10 @@ def envelope(
         sequence=sequence,
     )
     return OutboxMessage(
-        id=event_id, subject=subjects.event(service, event.name), body=encode(body)
+        id=event_id,
+        subject=subjects.event(service, event.name),
+        body=encode(body),
+        headers=tracing.outgoing(),
     )
 
 

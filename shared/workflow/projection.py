@@ -28,7 +28,7 @@ def project(instance: Instance, entries: Iterable[Entry]) -> StatusDocument:
         if entry.state in {"failed", "unknown"} and entry.error and entry.type != "parallel"
     ]
     output = instance.output or b"null"
-    omitted = len(output) > OUTPUT_ROOM_BYTES
+    omitted = instance.retired or len(output) > OUTPUT_ROOM_BYTES
     error = instance.error
     return StatusDocument(
         workflow_id=instance.key.id,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 
 from shared.workflow.ports import InstanceStore, Transaction
-from shared.workflow.records import Entry, OutboxMessage
+from shared.workflow.records import Entry, Notice, OutboxMessage
 
 
 class Segment:
@@ -22,9 +22,7 @@ class Segment:
         store: InstanceStore,
         monotonic: Callable[[], float],
         slots: asyncio.Semaphore | None = None,
-        parent: Segment | None = None,
     ):
-        self._parent = parent
         self._store = store
         self._monotonic = monotonic
         self._slots = slots
@@ -35,12 +33,6 @@ class Segment:
         self.messages: list[OutboxMessage] = []
         self.taken: list[int] = []
         """Rows of the inbox that the entries speak of."""
-
-    @property
-    def lineage(self) -> list[Segment]:
-        """Those of the paths that it branches off from, and itself: what a branch has done must
-        not be in the journal without what led to it (rule 10)."""
-        return [self] if self._parent is None else [*self._parent.lineage, self]
 
     @property
     def shared(self) -> bool:
@@ -54,7 +46,7 @@ class Segment:
 
     def branch_off(self, slots: asyncio.Semaphore) -> Segment:
         """An empty segment for a branch."""
-        return Segment(self._store, self._monotonic, slots, self)
+        return Segment(self._store, self._monotonic, slots)
 
     async def begin(self) -> Transaction:
         """Opens the transaction."""
@@ -78,6 +70,12 @@ class Segment:
                 await self.transaction.commit()
             finally:
                 await self.end()
+
+    async def tell(self, notices: Iterable[Notice]) -> None:
+        """Writes notices to other instances with what is about to be committed."""
+        if self.transaction is not None:
+            for notice in notices:
+                await self.transaction.tell(notice)
 
     async def end(self) -> None:
         """Gives the connection back, rolling back what was not committed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.messages import subjects
+from shared.workflow import tracing
 from shared.workflow.records import OutboxMessage
 
 
@@ -16,6 +17,7 @@ def start_message(
         id=subjects.status_key(kind, workflow_id),
         subject=subjects.start(kind),
         headers={
+            **tracing.outgoing(),
             subjects.WORKFLOW_ID: workflow_id,
             subjects.ACTOR: actor,
             subjects.CREATED_AT: created_at.isoformat(),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from shared.workflow import tracing
 from shared.workflow.attempts import result_of, settle_failure, wait_for_attempt
 from shared.workflow.branch import Branch, Slot
 from shared.workflow.codec import encode_result
@@ -17,7 +18,6 @@ from shared.workflow.errors import (
     StepCancelled,
     StepTimeout,
     Transient,
-    WorkflowMisuse,
 )
 from shared.workflow.execution import Execution
 from shared.workflow.options import Options
@@ -61,17 +61,17 @@ async def _attempt(
     failure = execution.failure_at(slot.key)
     if failure is None:
         try:
-            return await _run(execution, branch, slot, body, options)
+            with tracing.span(f"step {slot.key.name}", step=slot.key.name, attempt=slot.attempt):
+                return await _run(execution, branch, slot, body, options)
         except Transient as error:
             raise execution.interrupted(Dropped(str(error))) from error
-        except WorkflowMisuse:
-            raise
         except Exception as error:
             if execution.is_transient(branch, error):
                 raise execution.interrupted(Dropped(str(error))) from error
             failure = Failure(slot.key, slot.attempt, started_at, error)
             if execution.fused:
                 raise execution.interrupted(SegmentAborted(failure)) from error
+            await branch.segment.end()
     return await settle_failure(execution, branch, slot, failure, options)
 
 

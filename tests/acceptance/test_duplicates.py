@@ -80,8 +80,9 @@ async def test_the_same_command_after_a_restart_of_nats_finds_its_run_ended(game
     player_id = await game.create_player()
     first = await game.run(player_id)
 
-    await game.cluster.nats.kill()
-    await game.cluster.nats.start()
+    [nats] = game.cluster.nats.nodes
+    await nats.kill()
+    await nats.start()
     await publish_again(game, player_id, first.workflow_id)
     await game.all_done()
 

@@ -154,11 +154,23 @@ async def test_a_parked_instance_can_be_claimed_when_its_instant_has_come(bench:
 
 @pytest.mark.rule("engine-1", "engine-5")
 async def test_an_expired_lease_is_taken_over_with_the_next_epoch(bench: Bench) -> None:
-    first = await leave(bench, Status.RUNNING, lease_seconds=0.0)
+    first = await leave(bench, Status.RUNNING, lease_seconds=1e-6)
     async with bench.store.transaction() as transaction:
         claim = await claimed(transaction, wake_request(bench))
         assert claim.taken_over
         assert claim.instance.epoch == first.instance.epoch + 1
+        assert claim.instance.claims_without_progress == 1
+
+
+@pytest.mark.rule("engine-1", "engine-23")
+async def test_an_instance_that_was_given_back_is_free_at_once_and_nobody_lost_it(
+    bench: Bench,
+) -> None:
+    await leave(bench, Status.RUNNING, lease_seconds=0.0)
+    async with bench.store.transaction() as transaction:
+        claim = await claimed(transaction, wake_request(bench))
+        assert not claim.taken_over
+        assert claim.instance.claims_without_progress == 0
 
 
 @pytest.mark.rule("engine-5")

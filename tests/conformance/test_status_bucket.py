@@ -145,14 +145,23 @@ async def test_concurrent_puts_leave_the_latest_order(bucket: Bucket) -> None:
 
 async def test_a_deleted_key_is_absent_and_may_be_created_or_put_again(bucket: Bucket) -> None:
     await put(bucket, 7)
-    await bucket.delete(KEY)
+    await bucket.delete(KEY, (0, 7))
     assert await bucket.get(KEY) is None
     assert await bucket.create(KEY, document(0)) is not None
-    await bucket.delete(KEY)
+    await bucket.delete(KEY, (0, 7))
     assert await put(bucket, 1) is not None
     assert await order_stored(bucket) == (0, 1, 0)
 
 
 async def test_deleting_an_absent_key_changes_nothing(bucket: Bucket) -> None:
-    await bucket.delete(KEY)
+    await bucket.delete(KEY, (0, 7))
+    assert await bucket.get(KEY) is None
+
+
+@pytest.mark.rule("engine-17", "engine-25")
+async def test_a_document_later_than_the_one_to_be_deleted_stays(bucket: Bucket) -> None:
+    await put(bucket, 8)
+    await bucket.delete(KEY, (0, 7))
+    assert await order_stored(bucket) == (0, 8, 0)
+    await bucket.delete(KEY, (1, 0))
     assert await bucket.get(KEY) is None

@@ -35,9 +35,9 @@ def plan(cluster: Cluster, random: Random, seconds: float) -> list[Blow]:
     """The blows of a storm, in order."""
     victims: dict[str, tuple[ChildProcess, ...]] = {
         "service": (*cluster.players, cluster.gateway),
-        "nats": (cluster.nats,),
+        "nats": cluster.nats.nodes,
         "postgres": (cluster.postgres,),
-        "freeze": (*cluster.players, cluster.gateway, cluster.nats, cluster.postgres),
+        "freeze": (*cluster.players, cluster.gateway, *cluster.nats.nodes, cluster.postgres),
     }
     number = max(FEWEST_KILLS, round(seconds * KILLS_PER_SECOND))
     killed = ("service", "nats", "postgres")
@@ -60,7 +60,7 @@ class Chaos:
         self.own_deaths: list[str] = []
         """Who ended without being killed, with its last words."""
         self._children: tuple[ChildProcess, ...] = (
-            cluster.nats,
+            *cluster.nats.nodes,
             cluster.postgres,
             *cluster.players,
             cluster.gateway,

@@ -17,7 +17,6 @@ from shared.testing.samples import EFFECTS_SQL
 from shared.testing.servers import Databases
 from tests.faults.sweep import LEASE_SECONDS, World
 
-
 KINDS = ("sample", "journey", "errand")
 
 

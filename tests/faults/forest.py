@@ -91,7 +91,11 @@ def bodies(depth: int, safe: bool, may_wait: bool) -> st.SearchStrategy[Body]:
     body = st.lists(st.one_of(kinds), min_size=1, max_size=4).map(tuple)
     if safe:
         return body
-    return st.builds(lambda body, fails: (*body, *([FAIL] if fails else [])), body, _SELDOM)
+
+    def ended(body: Body, fails: bool) -> Body:
+        return (*body, FAIL) if fails else body
+
+    return st.builds(ended, body, _SELDOM)
 
 
 @cache
@@ -111,11 +115,12 @@ def forks(depth: int, safe: bool, may_wait: bool) -> st.SearchStrategy[Node]:
     anything: in between it is nowhere said how far they come."""
 
     def branches(settle: bool) -> st.SearchStrategy[tuple[Body, ...]]:
+        def together(first: Body, rest: list[Body]) -> tuple[Body, ...]:
+            return (first, *rest)
+
         others = bodies(depth, not settle, False)
         return st.builds(
-            lambda first, rest: (first, *rest),
-            bodies(depth, not settle, may_wait),
-            st.lists(others, max_size=2),
+            together, bodies(depth, not settle, may_wait), st.lists(others, max_size=2)
         )
 
     long = SleepNode(name="", seconds=LONG_SECONDS * 10**depth)
@@ -127,10 +132,13 @@ def forks(depth: int, safe: bool, may_wait: bool) -> st.SearchStrategy[Node]:
         settle=st.just(True),
         tolerated=tolerated,
     )
+
+    def failing(safe_ones: tuple[Body, ...], fails: str, tolerated: bool) -> ForkNode:
+        branches = _failing(safe_ones, fails, long)
+        return ForkNode(name="", branches=branches, tolerated=tolerated)
+
     parallel = st.builds(
-        lambda safe_ones, fails, tolerated: ForkNode(
-            name="", branches=_failing(safe_ones, fails, long), tolerated=tolerated
-        ),
+        failing,
         branches(False),
         st.sampled_from(["never", "late", "early"]),
         tolerated,

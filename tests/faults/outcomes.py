@@ -9,8 +9,8 @@ import msgspec
 
 from shared.messages.events import EventEnvelope
 from shared.testing.trees import CallNode, ChildNode, ForkNode, Node, StartTree
-from shared.workflow.records import Entry, InstanceKey
 from shared.workflow.projection import project
+from shared.workflow.records import Entry, InstanceKey
 from tests.faults.twins import Service
 
 COUNTED = {"step", "compensation", "sleep", "signal", "child", "result", "patch"}
@@ -42,7 +42,7 @@ class Outcome(msgspec.Struct):
     events: set[object]
     carried_out: set[str]
     taken_back: set[str]
-    letters: list[object]
+    letters: list[tuple[str, str, bytes]]
 
 
 async def outcome_of(start: StartTree, service: Service) -> Outcome:

@@ -150,7 +150,10 @@ class JourneyPart:
     async def _check_child(self, world: World, entries: list[Entry]) -> None:
         children = [entry.result for entry in entries if entry.type == "child"]
         same("children", len(children), 1)
-        key = msgspec.json.decode(children[0] or b"null", type=InstanceKey)
+        kind, workflow_id, _ = msgspec.json.decode(
+            children[0] or b"null", type=tuple[str, str, int]
+        )
+        key = InstanceKey(kind, workflow_id)
         child, _ = await check_agreement(world, key)
         same("child", (child.status, child.output), (Status.COMPLETE, b'"errand"'))
         same("parent", child.parent and child.parent.key, self.key)

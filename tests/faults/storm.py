@@ -58,7 +58,7 @@ async def storm(seed: int, seconds: float, logs: Path) -> Report:
         cluster = await stack.enter_async_context(
             running_cluster(logs, replicas=2, settings=SETTINGS)
         )
-        client = await connect(cluster.nats.url, "storm")
+        client = await connect(cluster.nats_url, "storm")
         stack.push_async_callback(client.close)
         http = await stack.enter_async_context(cluster.http())
         pool = await asyncpg.create_pool(cluster.database_url, min_size=0, max_size=8)

@@ -171,7 +171,7 @@ async def sweep_and_tell(
     """Every so many points, from one that the seed says; `SWEEP=full` for all of them."""
     if os.environ.get("SWEEP") == "full":
         every = 1
-    seed = int(os.environ.get("SWEEP_SEED", 0)) or Random().randrange(1, 10_000)
+    seed = int(os.environ.get("SWEEP_SEED", "0")) or Random().randrange(1, 10_000)
     number = await sweep(
         world, make, Mistakes(), disturb, every=every, first=Random(seed).randrange(every)
     )

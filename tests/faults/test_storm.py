@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import denials
 from tests.faults.callers import FEWEST_STARTS
 from tests.faults.chaos import FEWEST_KILLS, FEWEST_OF_A_CLASS
 from tests.faults.storm import storm
@@ -25,6 +26,7 @@ async def test_a_storm_of_kills_loses_and_doubles_nothing(
 
     record_property("storm", report)
     assert report.complaints == [], report
+    assert denials(tmp_path) == []
     assert report.starts >= FEWEST_STARTS
     kills = [report.blows[kind] for kind in ("service", "nats", "postgres")]
     assert sum(kills) >= FEWEST_KILLS

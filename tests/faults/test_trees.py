@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import structlog.testing
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from shared.testing.trees import StartTree
 from tests.faults.forest import DISTURBANCES, SCRIPTS, TREES

@@ -19,7 +19,7 @@ from shared.messages.problems import Refused
 from shared.messages.workflows import TRIGGERS
 
 ANY_SERVICE = "{service}"
-"""In a subject: the service that the parameter `service` of the query names."""
+"""In a subject: the service that the address names, in its path or as `?service=`."""
 
 NAMESPACE = UUID("6c0b7d0e-8d0c-5f0f-9d53-1d1d5b1f7a42")
 """Root of the entity ids that follow from an idempotency key."""
@@ -62,6 +62,8 @@ def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaita
             fields = await read_object(request)
             _fill(row, fields, types, key)
         for name, text in request.match_info.items():
+            if name == "service":
+                continue
             value = _from_text(name, text, types[name])
             if name in fields and convert(fields[name], types[name]) != value:
                 raise Refused(
@@ -83,12 +85,15 @@ def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaita
 
 
 def _service(request: web.Request) -> str:
-    """The parameter `service`. Raises Refused for none, or one that there is not."""
-    name = request.query.get("service", "")
+    """The service that the address names. Raises Refused for none, or one that there is not."""
+    name = request.match_info.get("service") or request.query.get("service", "")
     known = sorted({trigger.service for trigger in TRIGGERS.values()})
     if name not in known:
         raise Refused(
-            "unknown_service", f"name one with ?service=: {', '.join(known)}", field="service"
+            "unknown_service",
+            f"there is no service {name!r}; there are: {', '.join(known)}",
+            status=404,
+            field="service",
         )
     return name
 

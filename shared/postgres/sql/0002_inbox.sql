@@ -39,4 +39,5 @@ CREATE TABLE inbox (
 
 CREATE INDEX inbox_unread ON inbox (kind, id) WHERE read_at IS NULL;
 CREATE INDEX inbox_due ON inbox (due_at) WHERE read_at IS NULL;
+CREATE INDEX inbox_read ON inbox (read_at) WHERE read_at IS NOT NULL;
 CREATE INDEX inbox_age ON inbox (created_at) WHERE read_at IS NULL;

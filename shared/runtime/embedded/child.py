@@ -104,6 +104,14 @@ class ChildProcess(ABC):
             self._process.kill()
             await self._process.wait()
 
+    def freeze(self) -> None:
+        """Stops it in the middle of whatever it does (SIGSTOP), as a long pause would."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on after `freeze`."""
+        self._signal(signal.SIGCONT)
+
     async def restart(self) -> None:
         """Ends it and starts it again, on the same port and data."""
         await self.stop()
@@ -112,6 +120,10 @@ class ChildProcess(ABC):
     def last_words(self) -> str:
         """The end of what it printed since it was started, as one line."""
         return tail(self.log, self._log_start)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self.running:
+            self._process.send_signal(number)
 
     async def _until_ready(self) -> None:
         try:

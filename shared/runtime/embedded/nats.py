@@ -7,8 +7,10 @@ import os
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from shared.runtime.embedded.child import ChildError, ChildProcess, free_port
+from shared.runtime.embedded.private import write_private
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """Well above the engine's limit of 1 MiB plus headers: at the limit itself the server closes the
@@ -18,11 +20,32 @@ CONFIGURATION = """\
 listen: "127.0.0.1:{port}"
 max_payload: {max_payload}
 jetstream {{ store_dir: "{store}" }}
+{authorization}"""
+
+# Not advertised: clients are given all nodes, and what they learn of one is without credentials.
+CLUSTER = """\
+server_name: "{name}"
+cluster {{
+  name: "padawanforge"
+  listen: "127.0.0.1:{port}"
+  no_advertise: true
+  routes: [{routes}]
+}}
 """
 
 
+class Routes(NamedTuple):
+    """A node's place in a cluster: its port for the other nodes, and theirs."""
+
+    port: int
+    others: tuple[int, ...]
+
+
 class EmbeddedNats(ChildProcess):
-    """One nats-server on 127.0.0.1, file storage under `data`."""
+    """One nats-server on 127.0.0.1, file storage under `data`; with `routes` a cluster's node.
+
+    `authorization` is that block of its configuration; without one it takes everybody.
+    """
 
     def __init__(
         self,
@@ -31,8 +54,13 @@ class EmbeddedNats(ChildProcess):
         log: Path,
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
+        authorization: str = "",
+        name: str = "nats",
+        routes: Routes | None = None,
     ):
-        super().__init__("nats", log)
+        super().__init__(name, log)
+        self._authorization = authorization
+        self._routes = routes
         self._environment = environment or os.environ
         self.data = data
         self.port = port or free_port()
@@ -42,6 +70,10 @@ class EmbeddedNats(ChildProcess):
         """Where clients connect."""
         return f"nats://127.0.0.1:{self.port}"
 
+    def url_as(self, user: str, password: str) -> str:
+        """Where a user connects; nothing in it may need escaping."""
+        return f"nats://{user}:{password}@127.0.0.1:{self.port}"
+
     def command(self) -> Sequence[str]:
         return [str(binary()), "--config", str(self.data / "nats.conf")]
 
@@ -50,11 +82,19 @@ class EmbeddedNats(ChildProcess):
 
     async def prepare(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.data / "nats.conf").write_text(
-            CONFIGURATION.format(
-                port=self.port, max_payload=MAX_PAYLOAD_BYTES, store=self.data / "jetstream"
-            )
+        configuration = CONFIGURATION.format(
+            port=self.port,
+            max_payload=MAX_PAYLOAD_BYTES,
+            store=self.data / "jetstream",
+            authorization=self._authorization,
         )
+        write_private(self.data / "nats.conf", (configuration + self._cluster()).encode())
+
+    def _cluster(self) -> str:
+        if self._routes is None:
+            return ""
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self._routes.others)
+        return CLUSTER.format(name=self.name, port=self._routes.port, routes=routes)
 
     async def is_ready(self) -> bool:
         """The server greets with INFO, which it does once JetStream has recovered."""
@@ -68,6 +108,33 @@ class EmbeddedNats(ChildProcess):
             return False
         finally:
             writer.close()
+
+
+def clustered(folder: Path, size: int, authorization: str = "") -> tuple[EmbeddedNats, ...]:
+    """The nodes of one cluster, nats-1 and so on, with data and logs in `folder`; not started.
+
+    One node alone is a plain server.
+    """
+    ports: list[int] = []
+    while len(ports) < 2 * size:
+        if (port := free_port()) not in ports:
+            ports.append(port)
+    own, routes = ports[:size], ports[size:]
+    nodes: list[EmbeddedNats] = []
+    for number, (port, route) in enumerate(zip(own, routes, strict=True), start=1):
+        others = tuple(other for other in routes if other != route)
+        name = f"nats-{number}"
+        nodes.append(
+            EmbeddedNats(
+                folder / name,
+                log=folder / f"{name}.log",
+                port=port,
+                authorization=authorization,
+                name=name,
+                routes=Routes(route, others) if others else None,
+            )
+        )
+    return tuple(nodes)
 
 
 def binary() -> Path:

@@ -19,6 +19,7 @@ from tests.markdown import Block, blocks, table
 
 PAGE = "docs/messages.md"
 EXAMPLES = blocks(PAGE, "json")
+WRONG = [block for block in EXAMPLES if block.about[0] in {"undecodable", "invalid_message"}]
 ANSWER_OF = {row[0]: row[2] for row in table(PAGE, "name", "Struct", "answers")}
 START = "workflows.player.start"
 
@@ -69,6 +70,9 @@ async def test_the_examples_are_carried_out_and_answered_as_shown(
     await post_notice(database_url)
     creation, *commands = examples("commands")
     await ask(wire, creation.about[0], creation.text.encode())
+    for message_id in ("first", "second"):
+        # The two letters that the examples are about.
+        await wire.publish(START, example("undecodable"), {"Nats-Msg-Id": message_id})
     for block in (*examples("workflows"), *examples("ingest")):
         assert await wire.publish(block.about[0], block.text.encode()) == b"+ACK", block.about
     for block in (*commands, *examples("queries")):
@@ -116,8 +120,7 @@ async def test_a_refusal_is_the_problem_document_that_is_shown(wire: Wire) -> No
 async def test_what_cannot_be_carried_out_is_a_dead_letter_as_told(
     wire: Wire, database_url: str
 ) -> None:
-    wrong = [block for block in EXAMPLES if block.about[0] in {"undecodable", "invalid_message"}]
-    for block in wrong:
+    for block in WRONG:
         settled = await wire.publish(block.about[1], block.text.encode())
         assert settled.startswith(b"+TERM")
 
@@ -125,7 +128,7 @@ async def test_what_cannot_be_carried_out_is_a_dead_letter_as_told(
     rows = await connection.fetch("SELECT reason, subject, body FROM dead_letters ORDER BY id")
     await connection.close()
     assert [tuple(row.values()) for row in rows] == [
-        (*block.about, block.text.encode()) for block in wrong
+        (*block.about, block.text.encode()) for block in WRONG
     ]
 
 

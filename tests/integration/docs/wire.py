@@ -11,7 +11,7 @@ from nats.aio.subscription import Subscription
 from shared.jetstream.connection import jetstream
 
 PATIENCE_SECONDS = 30.0
-AT_WORK = b"+WPI"
+UNSETTLED = (b"+WPI", b"-NAK")
 
 
 class Wire:
@@ -33,7 +33,8 @@ class Wire:
     async def publish(
         self, subject: str, body: bytes, headers: dict[str, str] | None = None
     ) -> bytes:
-        """Publishes; returns the word that its consumer settled it with."""
+        """Publishes; returns the word that its consumer settled it with in the end: a message may
+        be given back, and come again, while another transaction holds its instance."""
         stored = await self._js.publish(subject, body, headers=headers)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
@@ -41,7 +42,7 @@ class Wire:
                 # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence in the stream>.…
                 parts = word.subject.split(".")
                 is_its = (parts[2], parts[5]) == (stored.stream, str(stored.seq))
-                if is_its and word.data != AT_WORK:
+                if is_its and not word.data.startswith(UNSETTLED):
                     return word.data
 
     async def ask(self, subject: str, body: bytes) -> tuple[bytes, dict[str, str]]:

@@ -64,10 +64,12 @@ class Place:
         )
         return msgspec.structs.replace(settings, **changed)
 
-    async def prepare(self) -> None:
+    async def prepare(self, stream_replicas: int) -> None:
         """Streams that a start can be published to before any replica is up."""
         client = await connect(self.nats_url, "preparation")
-        await topology.ensure_streams(jetstream(client), "sample", ["sample"])
+        await topology.ensure_streams(
+            jetstream(client), "sample", ["sample"], replicas=stream_replicas
+        )
         await client.close()
 
     async def publish(self, starts: Sequence[Trigger]) -> None:
@@ -166,7 +168,9 @@ class Place:
 
 
 class MakePlace(Protocol):
-    def __call__(self, nats_url: str, on: Databases | None = None) -> Awaitable[Place]: ...
+    def __call__(
+        self, nats_url: str, on: Databases | None = None, *, stream_replicas: int = 1
+    ) -> Awaitable[Place]: ...
 
 
 class StartService(Protocol):
@@ -202,13 +206,15 @@ async def make_place(databases: Databases, tmp_path: Path) -> AsyncIterator[Make
     (tmp_path / "0001_effects.sql").write_text(EFFECTS_SQL + NOTIFY_SQL)
     async with AsyncExitStack() as stack:
 
-        async def make(nats_url: str, on: Databases | None = None) -> Place:
+        async def make(
+            nats_url: str, on: Databases | None = None, *, stream_replicas: int = 1
+        ) -> Place:
             on = on or databases
             url = await on.create("sample", {"engine": ENGINE_SQL, "sample": tmp_path})
             if on is databases:
                 stack.push_async_callback(on.drop, url)
             place = Place(nats_url, url)
-            await place.prepare()
+            await place.prepare(stream_replicas)
             return place
 
         yield make

@@ -15,7 +15,15 @@ from shared.messages.problems import Refused
 
 
 def info_of(gateway: str) -> StackInfo:
-    return StackInfo(gateway=gateway, api_key="k", nats="", databases={}, processes={}, logs="logs")
+    return StackInfo(
+        gateway=gateway,
+        api_key="k",
+        nats="",
+        nats_operator="",
+        databases={},
+        processes={},
+        logs="logs",
+    )
 
 
 async def test_an_unexpected_answer_is_shown_with_its_problem() -> None:

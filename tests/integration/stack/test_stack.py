@@ -9,6 +9,7 @@ import socket
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
@@ -76,6 +77,14 @@ def published(folder: Path) -> StackInfo:
     return msgspec.json.decode((folder / "stack.json").read_bytes(), type=StackInfo)
 
 
+def modes_of_files_with(text: str, folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode)
+        for path in (*folder.glob("*"), *folder.glob("logs/*"), *folder.glob("nats/*"))
+        if path.is_file() and text in path.read_text()
+    }
+
+
 async def test_each_service_gets_what_it_needs_and_scripts_find_it(
     make_stack: Callable[[], Stack], folder: Path
 ) -> None:
@@ -91,11 +100,24 @@ async def test_each_service_gets_what_it_needs_and_scripts_find_it(
         mode = stat.S_IMODE((folder / "stack.json").stat().st_mode)
 
         assert info == stack.info
-    assert gateway == {"NATS_URL": info.nats, "DATABASE_URL": None, "API_KEY": info.api_key}
+    own, publishers = urlsplit(str(gateway.pop("NATS_URL"))), urlsplit(info.nats)
+    assert (own.username, own.port) == ("gateway", publishers.port)
+    assert own.password != publishers.password
+    assert gateway == {"DATABASE_URL": None, "API_KEY": info.api_key}
     assert running == ["stack", "postgres", "nats", "player", "gateway"]
     assert mode == 0o600
     assert not (folder / "stack.json").exists()
     assert [name for name, each in processes.items() if each.is_running()] == ["stack"]
+
+
+async def test_a_nats_password_is_in_private_files_and_in_no_log(
+    make_stack: Callable[[], Stack], folder: Path
+) -> None:
+    async with make_stack() as stack:
+        password = urlsplit(stack.info.nats).password or ""
+        found = modes_of_files_with(password, folder)
+
+    assert found == {"kept.json": 0o600, "stack.json": 0o600, "nats/nats.conf": 0o600}
 
 
 async def test_the_next_run_finds_data_key_and_addresses_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any, get_type_hints
 
 import msgspec
@@ -12,26 +13,33 @@ from aiohttp import web
 from nats.aio.client import Client
 
 from services.gateway.app import create_app
-from services.gateway.routes import achievements, notices, players, sessions
+from services.gateway.routes import achievements, dead_letters, notices, players, sessions
 from services.gateway.routes.forwarding import ANY_SERVICE
 from services.gateway.routes.workflows import Batch
 from services.player.handlers import COMMANDS, QUERIES
 from shared.messages import problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
+from shared.runtime import builtin
 from shared.runtime.config import Secret
 from shared.runtime.handling import AnyHandler
-from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
 from shared.testing.clocks import ManualClock
+from shared.testing.memory import MemoryStore
 from tests.markdown import ROOT, Block, blocks, table
 
 PAGE = "docs/http.md"
-FORWARDED = (*players.TABLE, *sessions.TABLE, *achievements.TABLE, *notices.TABLE)
+FORWARDED = (
+    *players.TABLE,
+    *sessions.TABLE,
+    *achievements.TABLE,
+    *notices.TABLE,
+    *dead_letters.TABLE,
+)
+BUILTIN_COMMANDS = builtin.commands("player", ["player"])
+BUILTIN_QUERIES = builtin.queries("player", MemoryStore(monotonic))
 HANDLERS: dict[str, AnyHandler] = {
-    **{subjects.command("player", each.name): each for each in COMMANDS},
-    **{subjects.query("player", each.name): each for each in QUERIES},
-    subjects.query(ANY_SERVICE, NOTICES.name): NOTICES,
-    subjects.command(ANY_SERVICE, ACKNOWLEDGE_NOTICE.name): ACKNOWLEDGE_NOTICE,
+    **{subjects.command("player", each.name): each for each in (*COMMANDS, *BUILTIN_COMMANDS)},
+    **{subjects.query("player", each.name): each for each in (*QUERIES, *BUILTIN_QUERIES)},
 }
 RAISED_BY = {"Refused", "StartRefused", "_problem", "Problem"}
 OF_DEAD_LETTERS_ALONE = {"poisoned", "unknown_fact"}
@@ -62,7 +70,8 @@ def test_the_table_of_calls_tells_what_each_takes_and_answers() -> None:
 
 
 def answer_of(subject: str) -> str:
-    answer: type[Message] = get_type_hints(HANDLERS[subject].handle)["return"]
+    handler = HANDLERS[subject.replace(ANY_SERVICE, "player")]
+    answer: type[Message] = get_type_hints(handler.handle)["return"]
     return answer.__name__
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any, cast, get_type_hints
 
 import msgspec
@@ -11,15 +13,16 @@ import pytest
 from services.player.handlers import FACTS, QUERIES
 from services.player.handlers.commands import COMMANDS as REQUESTS
 from services.player.workflows.player import PlayerWorkflow
-from shared.messages import notices, player, problems, schedules, subjects, workflows
+from shared.messages import dead_letters, notices, player, problems, schedules, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.messages.events import Event, EventEnvelope
 from shared.messages.problems import Refused
+from shared.runtime import builtin
 from shared.runtime.handling import AnyHandler
-from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
 from shared.runtime.schedules import ScheduleHandlers
 from shared.testing.clocks import ManualClock
+from shared.testing.memory import MemoryStore
 from shared.testing.memory_delivery import MemoryDelivery
 from shared.workflow.commands import read as read_command
 from shared.workflow.errors import Undecodable
@@ -30,10 +33,13 @@ PAGE = "docs/messages.md"
 SCHEDULES = ScheduleHandlers("player")
 NAMED = {
     name: value
-    for module in (notices, player, problems, schedules, workflows)
+    for module in (dead_letters, notices, player, problems, schedules, workflows)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Message)
 }
+BUILTIN_COMMANDS = builtin.commands("player", ["player"])
+COMMANDS = (*REQUESTS, *BUILTIN_COMMANDS)
+QUESTIONS = (*QUERIES, *builtin.queries("player", MemoryStore(monotonic)))
 EXAMPLES = blocks(PAGE, "json")
 WRONG = ("undecodable", "invalid_message")
 RIGHT = [block for block in EXAMPLES if block.about[0] not in WRONG]
@@ -75,15 +81,8 @@ def test_an_example_is_what_its_struct_takes(block: Block) -> None:
 
 def test_there_is_an_example_of_every_message_on_every_subject() -> None:
     requests: set[tuple[str, type[Message]]] = {
-        *(
-            (subjects.command("player", each.name), each.message)
-            for each in (*REQUESTS, *SCHEDULES.commands(), ACKNOWLEDGE_NOTICE)
-        ),
-        *(
-            (subjects.query("player", each.name), each.message)
-            for each in (*QUERIES, *SCHEDULES.queries(), NOTICES)
-        ),
-        (subjects.query("player", "instance"), workflows.InstanceQuery),
+        *((subjects.command("player", each.name), each.message) for each in COMMANDS),
+        *((subjects.query("player", each.name), each.message) for each in QUESTIONS),
         *((subjects.ingest("player", each.name), each.message) for each in FACTS),
         *((subjects.start(kind), trigger) for kind, trigger in workflows.TRIGGERS.items()),
         *((subjects.wake(kind), workflows.Wake) for kind in workflows.TRIGGERS),
@@ -110,18 +109,10 @@ def name_of(message: type[Message]) -> str:
 
 
 def test_the_tables_name_every_request_with_its_answer() -> None:
-    instance = ("instance", "InstanceQuery", "StatusDocument")
     documented = table(PAGE, "name", "Struct", "answers")
-    assert documented == [
-        *rows(REQUESTS),
-        *rows(FACTS),
-        *rows([ACKNOWLEDGE_NOTICE]),
-        *rows(QUERIES),
-        instance,
-        *rows([NOTICES]),
-        *rows(SCHEDULES.commands()),
-        *rows(SCHEDULES.queries()),
-    ]
+    assert sorted(documented) == sorted(
+        row for handlers in (REQUESTS, FACTS, BUILTIN_COMMANDS, QUESTIONS) for row in rows(handlers)
+    )
     answers = {block.about[1] for block in RIGHT if block.about[0] == "answer"}
     assert answers == {row[2] for row in documented}
 
@@ -158,4 +149,6 @@ def test_the_columns_of_dead_letters_are_those_of_the_table() -> None:
     sql = read("shared/postgres/sql/0001_engine.sql")
     definition = sql.partition("CREATE TABLE dead_letters (")[2].partition(");")[0]
     columns = [line.split()[0] for line in definition.strip().splitlines()]
+    changes = read("shared/postgres/sql/0004_retention.sql")
+    columns += re.findall(r"ADD COLUMN (\w+)", changes.partition("ALTER TABLE dead_letters")[2])
     assert ["id", *(row[0] for row in table(PAGE, "column", "meaning"))] == columns

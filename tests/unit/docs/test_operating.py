@@ -12,8 +12,10 @@ from services.gateway import metrics as of_gateway
 from services.gateway.config import GatewaySettings
 from services.player.config import PlayerSettings
 from services.stack.processes import SERVICES
+from shared.jetstream.authorization import variable
+from shared.jetstream.rights import users
 from shared.runtime import metrics as of_services
-from shared.runtime import service
+from shared.runtime import service, standing
 from shared.runtime.config import Settings
 from shared.runtime.embedded import nats
 from tests.markdown import read, table
@@ -55,7 +57,17 @@ def test_every_metric_is_told() -> None:
 def test_the_figures_are_those_of_the_code() -> None:
     page = read(PAGE)
     beside_the_steps = (
-        service.UPKEEP_CONNECTIONS + service.REQUEST_CONNECTIONS + service.INGEST_WORKERS
+        service.UPKEEP_CONNECTIONS + service.REQUEST_CONNECTIONS + standing.INGEST_WORKERS
     )
     assert f"`WORKERS` + `WAKE_WORKERS` + {beside_the_steps} connections" in page
     assert f"`max_payload: {nats.MAX_PAYLOAD_BYTES // 2**20}MB`" in page
+
+
+def test_every_nats_user_is_told_with_its_rights() -> None:
+    expected = [
+        (user.name, right.purpose, "`, `".join(right.publish), "`, `".join(right.subscribe))
+        for user in users({"<service>": ["<kind>"]})
+        for right in user.rights
+    ]
+    assert table(PAGE, "user", "in order to", "publishes", "subscribes to") == expected
+    assert f"`{variable('player').removeprefix('$')}`" in read(PAGE)

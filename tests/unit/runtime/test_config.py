@@ -37,6 +37,14 @@ def test_all_errors_are_told_at_once_each_with_variable_and_remedy() -> None:
     assert "HTTP_PORT is wrong (Expected `int`, got `str`): set it to a port" in text
 
 
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:4318", "http://user:hunter2@127.0.0.1:4318"])
+def test_a_collector_has_a_scheme_and_no_credentials(endpoint: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(PlantSettings, {**COMPLETE, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    assert "OTEL_EXPORTER_OTLP_HEADERS has those" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
 def test_neither_a_message_nor_a_repr_shows_a_secret() -> None:
     shown = repr(load(PlantSettings, COMPLETE))
     with pytest.raises(ConfigurationError) as refused:

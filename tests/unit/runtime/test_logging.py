@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 
 import pytest
 import structlog
+from opentelemetry.trace import SpanKind
 
 from shared.runtime.logging import configure
+from shared.workflow import tracing
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,19 @@ def test_a_record_is_one_json_line_with_service_and_utc_instant(
         "workflow_id": "w1",
         "attempts": 2,
     }
+
+
+def test_a_record_tells_the_trace_it_belongs_to(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("player")
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with tracing.entered(
+        "deliver", SpanKind.CONSUMER, {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    ):
+        structlog.get_logger().info("step_done")
+        logging.getLogger("library").warning("slow")
+
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["trace_id"] for record in records] == [trace_id, trace_id]
 
 
 def test_secrets_are_taken_out_wherever_they_stand(capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,8 +73,11 @@ class Handle:
             return msgspec.json.decode(self.document.output)
 
     @property
-    def error(self) -> ErrorInfo | None:
-        """Why it ended errored, or is paused by the engine."""
+    def error(self) -> ErrorInfo:
+        """Why it ended errored, or is paused by the engine. Raises AssertionError where it is
+        neither."""
+        if self.document.error is None:
+            raise AssertionError(f"there is no error: {self!r}")
         return self.document.error
 
     @property

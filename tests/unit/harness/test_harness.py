@@ -53,6 +53,8 @@ async def test_a_handle_says_where_its_instance_stands() -> None:
         )
         with pytest.raises(AssertionError, match=r"no output: <sample\.one: waiting until"):
             _ = one.output
+        with pytest.raises(AssertionError, match=r"no error: <sample\.one: waiting until"):
+            _ = one.error
         with pytest.raises(AssertionError, match=r"no operation 'step_9' has begun: <sample\.one"):
             one.step("step_9")
 
@@ -139,7 +141,7 @@ async def ask(world: OutsideWorld[str]) -> tuple[str, int, int]:
     async with Harness.in_memory(odd(run)) as harness:
         one = await harness.start(StartOdd())
         await harness.advance(hours=1)
-        end = one.error.name if one.error else str(one.output)
+        end = one.error.name if one.status == "errored" else str(one.output)
         return end, one.step("ask").attempts, len(world.books)
 
 

@@ -176,7 +176,7 @@ KEEP_MESSAGE = """
     INSERT INTO inbox (kind, id, message_id, category, type, payload, actor, stream, stream_seq,
                        created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-    ON CONFLICT (kind, id, message_id) DO NOTHING
+    ON CONFLICT (kind, id, category, message_id) DO NOTHING
 """
 
 # As TAKE_DUE below, for messages whose reader was lost; those that nobody waits for come ever less.

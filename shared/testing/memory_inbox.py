@@ -66,7 +66,7 @@ class MemoryInbox:
         now = self.monotonic()
         due = [row for row in self.rows.values() if not row.read and row.due_at <= now][:limit]
         for row in due:
-            row.due_at = now + min(3600, 4 * 2 ** min(row.wakes, 10))
+            row.due_at = now + (min(60, 4 * 2**row.wakes) if row.wakes < 10 else 3600)
             row.wakes += 1
         return [row.key for row in due]
 

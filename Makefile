@@ -39,8 +39,8 @@ check: .venv/dev.stamp ## Lints, formats, types, import rules, rules without a t
 bench: .venv/dev.stamp ## Measures workflows against plain transactions
 	$(BIN)/python -m tests.benchmarks
 
-storm: .venv/dev.stamp ## Kills everything at random for as long as one likes: make storm SECONDS=600
-	$(BIN)/python -m tests.faults.storm $(if $(SECONDS),--seconds $(SECONDS))
+storm: .venv/dev.stamp ## Hits everything at random for as long as one likes: make storm SECONDS=600 (SEED=…)
+	$(BIN)/python -m tests.faults.storm $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 requirements: ## Pins all dependencies anew, with hashes (needs uv)
 	@command -v $(UV) > /dev/null || { echo "uv is missing: install it (pip install uv), or name it with UV=…" >&2; exit 1; }

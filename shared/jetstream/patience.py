@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import TypeVar
 
 import nats.errors
@@ -48,7 +48,11 @@ Lost = Callable[[], Awaitable[None]]
 
 
 async def patiently(
-    what: str, exchange: Callable[[], Awaitable[T]], *, lost: Lost | None = None
+    what: str,
+    exchange: Callable[[], Awaitable[T]],
+    *,
+    lost: Lost | None = None,
+    codes: Collection[int] = PASSING_CODES,
 ) -> T:
     """The exchange's answer, after a few more attempts if need be.
 
@@ -60,22 +64,22 @@ async def patiently(
         try:
             return await exchange()
         except (*PASSING, APIError) as error:
-            _require_passing(error)
+            _require_passing(error, codes)
             await asyncio.sleep(delay_seconds)
     try:
         return await exchange()
     except (*PASSING, APIError) as error:
-        _require_passing(error)
+        _require_passing(error, codes)
         if lost is not None and isinstance(error, NoStreamResponseError):
             await lost()
             return await patiently(what, exchange)
         raise Transient(f"{what}: {str(error) or type(error).__name__}") from error
 
 
-def _require_passing(error: Exception) -> None:
+def _require_passing(error: Exception, codes: Collection[int]) -> None:
     if isinstance(error, PASSING):
         return
-    if not (isinstance(error, APIError) and error.err_code in PASSING_CODES):
+    if not (isinstance(error, APIError) and error.err_code in codes):
         raise error
 
 

@@ -16,7 +16,7 @@ from nats.js.api import (
 from nats.js.client import JetStreamContext
 from nats.js.errors import BadRequestError
 
-from shared.jetstream.patience import patiently
+from shared.jetstream.patience import PASSING_CODES, patiently
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES
 from shared.messages.workflows import TRIGGERS
@@ -29,6 +29,11 @@ EVENTS_SECONDS = 7 * 86_400.0
 
 NAME_IN_USE = 10058
 """JetStream's error code for a stream that exists with other settings."""
+STREAM_NOT_FOUND = 10059
+"""Of a stream that was there a moment ago: all of NATS has just been lost, or the node that answers
+has not heard of it yet."""
+MADE_ALREADY = (*PASSING_CODES, STREAM_NOT_FOUND)
+"""What passes where a stream is taken to be there."""
 
 
 def kinds_by_service() -> dict[str, list[str]]:
@@ -147,7 +152,9 @@ async def created_at(js: JetStreamContext, stream: str) -> str:
 
     Raises Transient while JetStream is away.
     """
-    info = await patiently(f"look at the stream {stream}", lambda: js.stream_info(stream))
+    info = await patiently(
+        f"look at the stream {stream}", lambda: js.stream_info(stream), codes=MADE_ALREADY
+    )
     if info.created is None:
         raise ValueError(f"the server told no creation time of {stream}")
     return info.created.isoformat()
@@ -206,7 +213,7 @@ async def _ensure_stream(js: JetStreamContext, config: StreamConfig) -> None:
                 raise
             await js.update_stream(replace(config, subjects=await _subjects_too(js, config)))
 
-    await patiently(f"make the stream {config.name}", attempt)
+    await patiently(f"make the stream {config.name}", attempt, codes=MADE_ALREADY)
 
 
 async def _subjects_too(js: JetStreamContext, config: StreamConfig) -> list[str]:
@@ -220,4 +227,4 @@ async def _ensure_consumer(js: JetStreamContext, stream: str, config: ConsumerCo
     async def attempt() -> None:
         await js.add_consumer(stream, config)
 
-    await patiently(f"make the consumer {config.durable_name}", attempt)
+    await patiently(f"make the consumer {config.durable_name}", attempt, codes=MADE_ALREADY)

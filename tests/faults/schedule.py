@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from random import Random
 from typing import NamedTuple
 
@@ -64,7 +64,8 @@ def _of_nats(random: Random, seconds: float, victims: Victims) -> Iterator[Blow]
     begin, end = CALM[0] * seconds, CALM[1] * seconds
     number = max(FEWEST_OF_NATS, round((end - begin) / SECONDS_PER_BLOW_OF_NATS))
     stretch = (end - begin) / number
-    others = _shuffled(random, ("kill", "restart", "freeze"), number // 2)
+    others = [("kill", "restart", "freeze")[place % 3] for place in range(number // 2)]
+    random.shuffle(others)
     for place in range(number):
         at = begin + (place + random.random()) * stretch
         if place % 2 == 0:
@@ -74,24 +75,21 @@ def _of_nats(random: Random, seconds: float, victims: Victims) -> Iterator[Blow]
 
 
 def _of_the_rest(random: Random, seconds: float, victims: Victims) -> Iterator[Blow]:
-    """Kills, a restart in ten, and freezes; services more often, most of what can go wrong is
-    theirs."""
+    """Kills, a restart in ten, and freezes; of services four times as often as of PostgreSQL, since
+    most of what can go wrong is theirs."""
     hits = max(FEWEST_KILLS, round(seconds * KILLS_PER_SECOND))
-    kinds = _shuffled(random, (*("kill",) * 9, "restart"), hits)
-    kinds += ["freeze"] * round(seconds * FREEZES_PER_SECOND)
-    for place, kind in enumerate(kinds):
-        at = random.uniform(*CALM) * seconds
-        name = victims.postgres if place % 5 == 0 else random.choice(victims.services)
-        yield _blow(random, at, kind, name)
+    numbers = {
+        "kill": hits - hits // 10,
+        "restart": hits // 10,
+        "freeze": round(seconds * FREEZES_PER_SECOND),
+    }
+    for kind, number in numbers.items():
+        for place in range(number):
+            at = random.uniform(*CALM) * seconds
+            name = victims.postgres if place % 5 == 0 else random.choice(victims.services)
+            yield _blow(random, at, kind, name)
 
 
 def _blow(random: Random, at: float, kind: str, victim: str) -> Blow:
     lasting = random.uniform(SHORTEST_FREEZE_SECONDS, LONGEST_FREEZE_SECONDS)
     return Blow(at, kind, victim, lasting if kind == "freeze" else 0.0)
-
-
-def _shuffled(random: Random, kinds: Sequence[str], number: int) -> list[str]:
-    """So many kinds in any order, each as often as its share has it."""
-    repeated = [kinds[place % len(kinds)] for place in range(number)]
-    random.shuffle(repeated)
-    return repeated

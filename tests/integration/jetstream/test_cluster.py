@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 
 import pytest
@@ -100,3 +101,38 @@ async def test_every_stream_has_a_copy_on_each_node(client: Client) -> None:
         assert info.cluster is not None
         names = {info.cluster.leader, *(peer.name for peer in info.cluster.replicas or [])}
         assert names == {"nats-1", "nats-2", "nats-3"}
+
+
+async def test_copies_of_a_message_that_is_being_stored_are_taken_for_it(client: Client) -> None:
+    publisher = JetStreamPublisher(client)
+    for number in range(10):
+        message = OutboxMessage(id=f"{number}", subject=subjects.start("player"), body=b"{}")
+        # All but the first meet it before it is on two nodes.
+        await asyncio.gather(*(publisher.publish([message]) for _ in range(10)))
+    assert len(await stored_ids(jetstream(client))) == 10
+
+
+async def test_streams_are_made_once_enough_nodes_have_met(
+    own_nats_cluster: NatsCluster, client: Client
+) -> None:
+    first, second, third = own_nats_cluster.nodes
+    await asyncio.gather(*(node.kill() for node in own_nats_cluster.nodes))
+    for node in own_nats_cluster.nodes:
+        shutil.rmtree(node.data / "jetstream")
+    await asyncio.gather(first.start(), second.start())
+
+    async def refused(js: JetStreamContext) -> str | None:
+        with pytest.raises(Transient) as trouble:
+            await ensure_streams(js, "player", ["player"], replicas=3)
+        return str(trouble.value) if "no suitable peers" in str(trouble.value) else None
+
+    async def made(js: JetStreamContext) -> bool:
+        try:
+            await ensure_streams(js, "player", ["player"], replicas=3)
+        except Transient:
+            return False
+        return True
+
+    assert await own_nats_cluster.asked(refused)
+    await third.start()
+    assert await own_nats_cluster.asked(made)

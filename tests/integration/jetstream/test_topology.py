@@ -11,8 +11,9 @@ from nats.js.client import JetStreamContext
 
 from shared.jetstream.backlog import oldest_at
 from shared.jetstream.connection import connect, jetstream
-from shared.jetstream.topology import created_at, ensure
+from shared.jetstream.topology import created_at, ensure, ensure_consumers
 from shared.messages import subjects
+from shared.workflow.errors import Transient
 
 STREAM = "WORKFLOWS_PLAYER"
 
@@ -35,6 +36,13 @@ async def test_any_number_of_replicas_make_the_topology_at_once(js: JetStreamCon
     assert names == {STREAM, "INGEST", "EVENTS", "KV_workflow-status"}
     consumers = {info.name for info in await js.consumers_info(STREAM)}
     assert consumers == {"player-starts", "player-wakes", "player-controls"}
+
+
+async def test_a_stream_that_is_gone_is_trouble_that_passes(js: JetStreamContext) -> None:
+    with pytest.raises(Transient, match="stream not found"):
+        await created_at(js, STREAM)
+    with pytest.raises(Transient, match="stream not found"):
+        await ensure_consumers(js, "player", ["player"])
 
 
 @pytest.mark.rule("engine-32")

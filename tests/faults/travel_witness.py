@@ -75,6 +75,7 @@ class TravelWitness(Witness):
         accepted = self._travellers.trips
         found = differ("trips", trips, accepted)
         found += complain("trips that were not seen to end", self._travellers.stranded)
+        found += await self._pauses()
         found += self._books()
         found += await self._facts(events)
         found += [
@@ -116,6 +117,14 @@ class TravelWitness(Witness):
                 )
             )
         return found
+
+    async def _pauses(self) -> list[str]:
+        """Trips that stayed paused although the pause came once, and before the resume."""
+        twice = await self._column(
+            "SELECT id FROM inbox WHERE type = 'pause' GROUP BY id HAVING count(*) > 1"
+        )
+        left = set(self._travellers.paused_again) - twice
+        return complain("trips that a resume did not resume", sorted(left))
 
     def _books(self) -> list[str]:
         """What the world itself has to say."""

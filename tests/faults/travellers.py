@@ -24,6 +24,8 @@ from tests.faults.travel import StartTrip, Stop
 PAUSE_SECONDS = 0.1
 LOOK_SECONDS = 0.3
 LONGEST_TRIP_SECONDS = 150.0
+LONGEST_PAUSE_SECONDS = 30.0
+"""The resume has been stored already; so long may it take until it is obeyed."""
 FATES = {"left alone": 5, "paused": 2, "terminated": 1, "rolled back": 2}
 
 
@@ -92,14 +94,19 @@ class Travellers:
 
     async def _see_home(self, trip: Trip) -> None:
         """Looks at the status until it shows the end."""
+        loop = asyncio.get_running_loop()
         status: Status | None = None
+        moved_at = loop.time()
         while status is None or not status.ended:
             await asyncio.sleep(LOOK_SECONDS)
             with suppress(Transient):
                 stored = await self._statuses.get(InstanceKey("trip", trip.id))
                 status = None if stored is None else stored.document.status
-            if status is Status.PAUSED:
+            if status is not Status.PAUSED:
+                moved_at = loop.time()
+            elif loop.time() - moved_at > LONGEST_PAUSE_SECONDS:
                 # A pause that was sent twice: nobody dropped the copy, and it came last.
+                moved_at = loop.time()
                 self.paused_again.append(trip.id)
                 await self._control(trip, Action.RESUME, name=f"{len(self.paused_again)}")
 

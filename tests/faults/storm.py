@@ -30,13 +30,15 @@ from tests.faults.player_witness import PlayerWitness
 from tests.faults.schedule import Blow, schedule
 from tests.faults.travel_witness import TravelWitness
 from tests.faults.travellers import Travellers
-from tests.faults.witness import Witness
+from tests.faults.witness import EXAMPLES, Witness
 
 REPLICAS = 3
 NODES = 3
 CALLERS = 40
 TRAVELLERS = 16
 PATIENCE_SECONDS = 120.0
+LONGEST_SECONDS = 300.0
+"""What callers, travellers and blows may take beyond the schedule, whatever happens."""
 LOOK_SECONDS = 0.2
 SETTINGS = {"LEASE_SECONDS": "2", "ACK_WAIT_SECONDS": "2", "LOG_LEVEL": "warning"}
 
@@ -97,7 +99,11 @@ async def storm(seed: int, seconds: float, logs: Path, say: Callable[[str], None
         loop = asyncio.get_running_loop()
         began = loop.time()
         chaos.guard()
-        await _rage(callers, travellers, chaos, loss, blows)
+        try:
+            async with asyncio.timeout(seconds + LONGEST_SECONDS):
+                await _rage(callers, travellers, chaos, loss, blows)
+        except TimeoutError as error:
+            raise TimeoutError(f"it does not end; {chaos.own_deaths[-EXAMPLES:]}") from error
         witnesses = (
             PlayerWitness(pools["player"], client, callers),
             TravelWitness(pools["travel"], client, travellers, outside),

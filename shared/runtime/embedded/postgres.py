@@ -83,6 +83,13 @@ class EmbeddedPostgres(ChildProcess):
         if not (self.data / "PG_VERSION").exists():
             await self._create_cluster()
 
+    async def spawn(self) -> None:
+        # Left empty by a server that was killed while it wrote it: no other would ever start.
+        lock = self.data / "postmaster.pid"
+        if lock.exists() and lock.stat().st_size == 0:
+            lock.unlink()
+        await super().spawn()
+
     async def is_ready(self) -> bool:
         try:
             connection = await asyncpg.connect(self.url, timeout=5)

@@ -27,6 +27,17 @@ async def test_postgres_keeps_committed_rows_over_a_kill(own_postgres: EmbeddedP
     await again.close()
 
 
+async def test_postgres_starts_after_it_was_killed_while_it_started(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    await own_postgres.kill()
+    (own_postgres.data / "postmaster.pid").write_bytes(b"")
+    await own_postgres.start()
+    connection = await asyncpg.connect(own_postgres.url)
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
+
+
 async def test_nats_keeps_acknowledged_messages_over_a_kill(own_nats: EmbeddedNats) -> None:
     client = await nats.connect(own_nats.url)
     jetstream = client.jetstream()

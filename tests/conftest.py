@@ -23,8 +23,11 @@ from shared.testing.servers import (
     nats_for_tests,
     postgres_for_tests,
 )
+from shared.testing.worlds import Servers
 
 MakeDatabase = Callable[[str], Awaitable[str]]
+
+pytest_plugins = ["shared.testing.plugin"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,6 +78,12 @@ async def databases(postgres_server: Server) -> AsyncIterator[Databases]:
     made = Databases(postgres_server.url)
     yield made
     await made.drop_all()
+
+
+@pytest.fixture(scope="session")
+async def servers(databases: Databases, nats_server: Server) -> Servers:
+    """Those of the whole test run, for harnesses."""
+    return Servers(databases, nats_server.url)
 
 
 @pytest.fixture

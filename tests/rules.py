@@ -73,10 +73,6 @@ RULES = {
 }
 
 LATER = {
-    "engine-9": "calls",
-    "engine-18": "calls",
-    "engine-19": "compensation",
-    "engine-24": "children",
     "engine-31": "a promise of the README, measured with the storm over clusters",
 }
 """Rules of parts that do not exist yet, with the part."""

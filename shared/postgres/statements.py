@@ -35,7 +35,8 @@ _CLAIMABLE = f"""
 """
 
 _CLAIMED = f"""
-    RETURNING {INSTANCE_COLUMNS}, i.epoch = 1 AS created, EXISTS ({_UNREAD}) AS unread
+    RETURNING {INSTANCE_COLUMNS}, i.epoch = 1 AS created, EXISTS ({_UNREAD}) AS unread,
+        i.lease_until IS NOT NULL AS taken_over
 """
 
 # A lease that ran out counts too: with NATS lost there is no redelivery to count (rule 23).
@@ -44,8 +45,9 @@ _COUNTED = """
         + CASE WHEN i.lease_until IS NOT NULL THEN 1 ELSE $5 END
 """
 
+# A row in any case, since a refusal means less while another transaction holds the instance.
 CLAIM_START = f"""
-    {_LOCK}
+    {_LOCK}, claimed AS (
     INSERT INTO workflow_instances AS i
         (kind, id, status, input, actor, idempotency_key, body_hash,
          claims_without_progress, created_at, updated_at, started_at, parent, trace)
@@ -53,22 +55,26 @@ CLAIM_START = f"""
     ON CONFLICT (kind, id) DO UPDATE SET
         epoch = i.epoch + 1, {_COUNTED}
     WHERE {_CLAIMABLE}
-    {_CLAIMED}, i.lease_until IS NOT NULL AS taken_over
+    {_CLAIMED})
+    SELECT lock.held, claimed.* FROM lock LEFT JOIN claimed ON true
 """
 
 CLAIM_WAKE = f"""
-    {_LOCK}
+    {_LOCK}, claimed AS (
     UPDATE workflow_instances AS i SET
         epoch = i.epoch + 1, {_COUNTED}
     FROM lock
     WHERE lock.held AND i.kind = $2 AND i.id = $3 AND {_CLAIMABLE}
-    {_CLAIMED}, i.lease_until IS NOT NULL AS taken_over
+    {_CLAIMED})
+    SELECT lock.held, claimed.* FROM lock LEFT JOIN claimed ON true
 """
 
-REFUSAL = """
-    SELECT status, parent, wake_at > $3 AS early,
-           greatest(0, extract(epoch FROM lease_until - clock_timestamp()))::float8 AS lease_left
-    FROM workflow_instances WHERE kind = $1 AND id = $2
+# Claimable: what kept the claim out was over by the time that it had the lock.
+REFUSAL = f"""
+    SELECT i.status, i.parent, i.wake_at > $3 AS early,
+           greatest(0, extract(epoch FROM i.lease_until - clock_timestamp()))::float8 AS lease_left,
+           ({_CLAIMABLE.replace("$4", "$3")}) AS claimable
+    FROM workflow_instances AS i WHERE i.kind = $1 AND i.id = $2
 """
 
 LOCK = """

@@ -22,6 +22,7 @@ from shared.workflow.records import (
     Entry,
     Instance,
     InstanceKey,
+    Notice,
     Refusal,
 )
 
@@ -77,6 +78,7 @@ class PostgresTransaction:
         key, start = request.key, request.start
         common = (self._lock_id(key), key.kind, key.id, request.now, int(request.redelivered))
         async with transient_trouble("claim"):
+            row: Any
             if start is None:
                 row = await self._connection.fetchrow(statements.CLAIM_WAKE, *common)
             else:
@@ -91,8 +93,8 @@ class PostgresTransaction:
                     None if start.parent is None else str(start.parent),
                     start.trace,
                 )
-            if row is None:
-                return await self._refusal(request)
+            if row["kind"] is None:
+                return await self._refusal(request, held=not row["held"])
         return Claim(
             instance=rows.instance(row),
             created=row["created"],
@@ -186,11 +188,6 @@ class PostgresTransaction:
         key = instance.key
         if checkpoint.taken:
             await self._connection.execute(statements.READ_INBOX, checkpoint.taken)
-        if checkpoint.notice is not None and instance.parent is not None:
-            await self._connection.execute(
-                statements.KEEP_MESSAGE,
-                *rows.inbox_parameters(instance.parent.key, checkpoint.notice),
-            )
         if checkpoint.keep_before is not None:
             await self._connection.execute(
                 statements.KEEP_BEFORE,
@@ -198,6 +195,13 @@ class PostgresTransaction:
                 key.id,
                 instance.run - 1,
                 checkpoint.keep_before,
+            )
+
+    async def tell(self, notice: Notice) -> None:
+        """See ports.Transaction."""
+        async with transient_trouble("tell"):
+            await self._connection.execute(
+                statements.KEEP_MESSAGE, *rows.inbox_parameters(notice.to, notice.message)
             )
 
     async def commit(self) -> None:
@@ -221,28 +225,20 @@ class PostgresTransaction:
             if not self._is_closed():
                 self._connection.terminate()
 
-    async def _refusal(self, request: ClaimRequest) -> Refusal:
-        """Why the claim returned no row, as far as committed rows tell."""
+    async def _refusal(self, request: ClaimRequest, *, held: bool) -> Refusal:
+        """Why the claim was not granted, as far as committed rows tell."""
         row = await self._connection.fetchrow(
             statements.REFUSAL, request.key.kind, request.key.id, request.now
         )
         if row is None:
-            return Refusal(reason="absent" if request.start is None else "busy")
-        status = row["status"]
-        parent = rows.parent(row["parent"])
-        if status in {"complete", "errored", "terminated"}:
-            return Refusal(reason="ended", parent=parent)
-        if row["early"]:
-            return Refusal(reason="parked", parent=parent)
-        if status == "paused":
-            return Refusal(reason="paused", parent=parent)
-        if row["lease_left"]:
-            return Refusal(
-                reason="leased",
-                retry_seconds=row["lease_left"],
-                parent=parent,
-            )
-        return Refusal(reason="busy")
+            return Refusal(reason="absent" if request.start is None else "busy", held=held)
+        reason = "busy" if row["claimable"] else _reason(row)
+        return Refusal(
+            reason=reason,
+            held=held,
+            parent=rows.parent(row["parent"]),
+            retry_seconds=row["lease_left"] if reason == "leased" else None,
+        )
 
     def _is_closed(self) -> bool:
         try:
@@ -253,3 +249,13 @@ class PostgresTransaction:
 
     def _lock_id(self, key: InstanceKey) -> int:
         return advisory_lock_id(self._service, key.kind, key.id)
+
+
+def _reason(row: asyncpg.Record) -> str:
+    if row["status"] in {"complete", "errored", "terminated"}:
+        return "ended"
+    if row["early"]:
+        return "parked"
+    if row["status"] == "paused":
+        return "paused"
+    return "leased" if row["lease_left"] else "busy"

@@ -1,4 +1,4 @@
-"""Business time that stands still until a test moves it."""
+"""Business time and machine time that stand still until a test moves them."""
 
 from __future__ import annotations
 
@@ -24,3 +24,17 @@ class ManualClock:
     def set(self, instant: datetime) -> None:
         """Moves to an instant, which may lie before the present one."""
         self._now = instant
+
+
+class MachineTime:
+    """A monotonic clock, in seconds."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def __call__(self) -> float:
+        return self._seconds
+
+    def advance(self, seconds: float) -> None:
+        """Moves on."""
+        self._seconds += seconds

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from fnmatch import fnmatch
 
 from shared.testing.rig import DueStore
 from shared.workflow.ports import (
@@ -31,6 +32,7 @@ from shared.workflow.records import (
     InboxMessage,
     Instance,
     InstanceKey,
+    Notice,
     OutboxMessage,
     Refusal,
     StreamPosition,
@@ -42,9 +44,13 @@ class Cut(BaseException):
 
 
 class Faults:
-    """The points that one process passes; at `at` (from 0) it is cut off, or frozen."""
+    """The points that one process passes; at `at` it is cut off, or frozen.
 
-    def __init__(self, at: int | None = None, *, freeze: bool = False):
+    `at` is a number from 0, or a pattern that the first such point's name has: "after commit",
+    "before publish events.*".
+    """
+
+    def __init__(self, at: int | str | None = None, *, freeze: bool = False):
         self.passed: list[str] = []
         self.reached = asyncio.Event()
         self.thaw = asyncio.Event()
@@ -58,14 +64,18 @@ class Faults:
             raise Cut(point)
         number = len(self.passed)
         self.passed.append(point)
-        if number != self._at:
-            return
-        self.reached.set()
-        if self._freeze:
-            await self.thaw.wait()
-        else:
-            self._dead = True
-            raise Cut(point)
+        if self._at == number or (isinstance(self._at, str) and fnmatch(point, self._at)):
+            self.reached.set()
+            if not self._freeze:
+                self._dead = True
+                raise Cut(point)
+        if self._freeze and self.reached.is_set():
+            await self._stand_still()
+
+    @property
+    def freezes(self) -> bool:
+        """Whether the process stands still at the point, rather than being cut off."""
+        return self._freeze
 
     @asynccontextmanager
     async def around(self, call: str) -> AsyncGenerator[None]:
@@ -73,6 +83,17 @@ class Faults:
         await self.reach(f"before {call}")
         yield
         await self.reach(f"after {call}")
+
+    async def _stand_still(self) -> None:
+        """Until it is thawed; what would have ended the wait meanwhile does so then."""
+        cancelled: asyncio.CancelledError | None = None
+        while not self.thaw.is_set():
+            try:
+                await self.thaw.wait()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
 
 class FaultyTransaction:
@@ -110,6 +131,10 @@ class FaultyTransaction:
     async def write(self, instance: Instance, checkpoint: Checkpoint) -> Committed:
         """Passes on."""
         return await self._inner.write(instance, checkpoint)
+
+    async def tell(self, notice: Notice) -> None:
+        """Passes on."""
+        await self._inner.tell(notice)
 
     async def commit(self) -> None:
         """Two points."""
@@ -166,6 +191,10 @@ class FaultyStore:
         """Two points."""
         async with self._faults.around("bury_stray"):
             await self._inner.bury_stray(key)
+
+    async def expire_unclaimed(self, before: datetime, limit: int) -> int:
+        """Passes on."""
+        return await self._inner.expire_unclaimed(before, limit)
 
     async def take_due(self, now: datetime, limit: int) -> list[InstanceKey]:
         """Two points."""

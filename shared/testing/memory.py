@@ -6,14 +6,14 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import inf
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from shared.messages.workflows import Status
 from shared.testing.memory_inbox import MemoryInbox
-from shared.workflow.branch import UNDO
+from shared.workflow.branch import main_position
 from shared.workflow.controls import POISONED
 from shared.workflow.errors import LostClaim, Transient
 from shared.workflow.inbox import stray_letter
@@ -29,6 +29,7 @@ from shared.workflow.records import (
     InboxMessage,
     Instance,
     InstanceKey,
+    Notice,
     OutboxMessage,
     Refusal,
 )
@@ -79,6 +80,8 @@ class MemoryStore:
         self.monotonic = monotonic
         self.rows: dict[InstanceKey, Row] = {}
         self.journals: dict[tuple[InstanceKey, int], dict[EntryKey, Entry]] = {}
+        self.attempted: dict[tuple[InstanceKey, int, EntryKey], float] = {}
+        """When the last attempt of a call was committed, in machine time."""
         self.outbox: dict[str, tuple[InstanceKey, OutboxMessage]] = {}
         self.sent: set[str] = set()
         self.dead_letters: dict[str, DeadLetter] = {}
@@ -86,15 +89,23 @@ class MemoryStore:
         self.inbox = MemoryInbox(monotonic)
         self.held: dict[InstanceKey, int] = {}
         """Shared holders by instance; -1 where one alone holds it."""
+        self.open: set[MemoryTransaction] = set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[MemoryTransaction]:
         """See ports.InstanceStore."""
         transaction = MemoryTransaction(self)
+        self.open.add(transaction)
         try:
             yield transaction
         finally:
+            self.open.discard(transaction)
             transaction.end()
+
+    def cut_off(self) -> None:
+        """Ends open transactions, as a server ends those of a frozen worker (rule 6)."""
+        for transaction in self.open:
+            transaction.cut_off()
 
     async def load(self, key: InstanceKey) -> tuple[Instance, list[Entry]] | None:
         """See ports.InstanceStore."""
@@ -105,8 +116,15 @@ class MemoryStore:
 
     def entries(self, key: InstanceKey, run: int) -> list[Entry]:
         """The journal of one run, in order."""
-        found = self.journals.get((key, run), {}).values()
+        found = [
+            replace(entry, age_seconds=self._age(key, run, entry))
+            for entry in self.journals.get((key, run), {}).values()
+        ]
         return sorted(found, key=lambda entry: (entry.path, entry.position))
+
+    def _age(self, key: InstanceKey, run: int, entry: Entry) -> float | None:
+        attempted_at = self.attempted.get((key, run, entry.key))
+        return None if attempted_at is None else self.monotonic() - attempted_at
 
     async def unsent(self, key: InstanceKey) -> list[OutboxMessage]:
         """See ports.InstanceStore."""
@@ -182,6 +200,7 @@ class MemoryTransaction:
         self._fresh = False
         """The row is to be read again before it is written: a branch may have written it."""
         self._after: list[Callable[[], None]] = []
+        self._cut_off = False
 
     @property
     def connection(self) -> Connection:
@@ -193,7 +212,7 @@ class MemoryTransaction:
         key = request.key
         row = self._store.rows.get(key)
         if not self._hold(key):
-            return self._refusal(row, request) if row is not None else _absent(request)
+            return self._refusal(row, request, held=True)
         if row is None:
             if request.start is None:
                 return Refusal(reason="absent")
@@ -205,7 +224,7 @@ class MemoryTransaction:
                 unread=self._store.inbox.holds(key),
             )
         if not _claimable(row, request.now, self._store):
-            return self._refusal(row, request)
+            return self._refusal(row, request, held=False)
         instance = _copy(row.instance)
         instance.epoch += 1
         taken_over = row.lease_until is not None
@@ -241,6 +260,7 @@ class MemoryTransaction:
 
     async def write(self, instance: Instance, checkpoint: Checkpoint) -> Committed:
         """See ports.Transaction."""
+        self._check_open()
         row = self._row
         if row is None:
             raise LostClaim
@@ -254,6 +274,8 @@ class MemoryTransaction:
         if (stored.epoch, stored.version) != (instance.epoch, instance.version):
             raise LostClaim
         journal = self._store.journals.get((instance.key, instance.run), {})
+        if len({entry.key for entry in checkpoint.entries}) < len(checkpoint.entries):
+            raise ValueError("one statement cannot write a row twice")
         for entry in checkpoint.entries:
             if entry.key in journal and journal[entry.key].finished:
                 raise LostClaim
@@ -292,23 +314,27 @@ class MemoryTransaction:
         )
 
     def _write_beside(self, instance: Instance, checkpoint: Checkpoint) -> None:
-        inbox, taken, notice = self._store.inbox, checkpoint.taken, checkpoint.notice
+        inbox, taken = self._store.inbox, checkpoint.taken
         if taken:
             self._after.append(lambda: inbox.read(taken))
-        if notice is not None and instance.parent is not None:
-            parent = instance.parent.key
-            self._after.append(lambda: inbox.keep(parent, [notice]))
         if checkpoint.keep_before is not None:
             for entry in self._store.entries(instance.key, instance.run - 1):
-                if _root_position(entry) < checkpoint.keep_before:
+                if main_position(entry) < checkpoint.keep_before:
                     self._entries.append((instance.key, instance.run, entry))
+
+    async def tell(self, notice: Notice) -> None:
+        """See ports.Transaction."""
+        self._after.append(lambda: self._store.inbox.keep(notice.to, [notice.message]))
 
     async def commit(self) -> None:
         """See ports.Transaction."""
+        self._check_open()
         if self._row is not None:
             self._store.rows[self._row.instance.key] = self._row
         for key, run, entry in self._entries:
             self._store.journals.setdefault((key, run), {})[entry.key] = entry
+            if entry.state == "calling":
+                self._store.attempted[key, run, entry.key] = self._store.monotonic()
         for key, message in self._messages:
             self._store.outbox[message.id] = (key, message)
         for effect in self._after:
@@ -316,6 +342,15 @@ class MemoryTransaction:
         self._store.effects.extend(self._connection.statements)
         self._connection.statements.clear()
         self.end()
+
+    def cut_off(self) -> None:
+        """Ends it from the other side."""
+        self._cut_off = True
+        self.end()
+
+    def _check_open(self) -> None:
+        if self._cut_off:
+            raise Transient("the server has cut this transaction off")
 
     def end(self) -> None:
         """Lets the instance go."""
@@ -333,19 +368,18 @@ class MemoryTransaction:
         self._held = key
         return True
 
-    def _refusal(self, row: Row, request: ClaimRequest) -> Refusal:
-        instance = row.instance
-        parent = instance.parent
-        if instance.status.ended:
-            return Refusal(reason="ended", parent=parent)
-        if instance.wake_at is not None and instance.wake_at > request.now:
-            return Refusal(reason="parked", parent=parent)
-        if instance.status is Status.PAUSED and instance.wake_at is None:
-            return Refusal(reason="paused", parent=parent)
+    def _refusal(self, row: Row | None, request: ClaimRequest, *, held: bool) -> Refusal:
+        if row is None:
+            return Refusal(reason="absent" if request.start is None else "busy", held=held)
         left = (row.lease_until or 0) - self._store.monotonic()
-        if left > 0:
-            return Refusal(reason="leased", retry_seconds=left, parent=parent)
-        return Refusal(reason="busy")
+        claimable = _claimable(row, request.now, self._store)
+        reason = "busy" if claimable else _reason(row.instance, request.now, left)
+        return Refusal(
+            reason=reason,
+            held=held,
+            parent=row.instance.parent,
+            retry_seconds=left if reason == "leased" else None,
+        )
 
 
 def _copy(instance: Instance) -> Instance:
@@ -379,8 +413,14 @@ def _new_row(request: ClaimRequest) -> Row:
     )
 
 
-def _absent(request: ClaimRequest) -> Refusal:
-    return Refusal(reason="absent" if request.start is None else "busy")
+def _reason(instance: Instance, now: datetime, lease_left: float) -> str:
+    if instance.status.ended:
+        return "ended"
+    if instance.wake_at is not None and instance.wake_at > now:
+        return "parked"
+    if instance.status is Status.PAUSED:
+        return "paused"
+    return "leased" if lease_left > 0 else "busy"
 
 
 def _claimable(row: Row, now: datetime, store: MemoryStore) -> bool:
@@ -407,13 +447,6 @@ def _still_obeyed(message: InboxMessage, ended: Instance) -> bool:
         return False
     poisoned = ended.error is not None and ended.error.name == POISONED
     return message.type == "restart" or (message.type == "resume" and poisoned)
-
-
-def _root_position(entry: Entry) -> float:
-    """Place on the main path; compensations have none."""
-    if entry.path == "":
-        return entry.position
-    return inf if entry.path.startswith(UNDO) else int(entry.path.partition(".")[0])
 
 
 def _is_due(row: Row, now: datetime, machine_now: float) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
@@ -46,6 +46,10 @@ class DueStore(InstanceStore, DueInstances, Protocol):
         """See PostgresStore."""
         ...
 
+    async def expire_unclaimed(self, before: datetime, limit: int) -> int:
+        """See PostgresStore."""
+        ...
+
 
 @dataclass
 class Overheard:
@@ -53,11 +57,17 @@ class Overheard:
 
     inner: Publisher
     commands: list[OutboxMessage]
+    heard: set[str] = field(default_factory=set[str])
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
         """See ports.Publisher."""
-        self.commands += [each for each in messages if each.subject.startswith("workflows.")]
-        await self.inner.publish([each for each in messages if each not in self.commands])
+        for each in messages:
+            if not each.subject.startswith("workflows."):
+                await self.inner.publish([each])
+            elif each.id not in self.heard:
+                # As the broker does: a second message with an id is the first one again.
+                self.heard |= {each.id} - {""}
+                self.commands.append(each)
 
 
 @dataclass
@@ -74,6 +84,8 @@ class Rig:
     store: DueStore = field(default_factory=lambda: MemoryStore(monotonic))
     publisher: Publisher = field(default_factory=MemoryPublisher)
     statuses: StatusBucket = field(default_factory=MemoryStatusBucket)
+    monotonic: Callable[[], float] = monotonic
+    """Machine time of the executor's process."""
 
     def __post_init__(self) -> None:
         registrations = tuple(self.registrations)
@@ -87,7 +99,7 @@ class Rig:
             publisher=Overheard(self.publisher, self.commands),
             statuses=self.statuses,
             clock=self.clock,
-            monotonic=monotonic,
+            monotonic=self.monotonic,
             settings=self.settings,
         )
 

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from shared.messages import subjects
 from shared.messages.base import encode
-from shared.messages.workflows import Status, Wake
+from shared.messages.workflows import Action, Status, Wake
+from shared.workflow.controls import decide
 from shared.workflow.ports import InstanceStore, Publisher, StatusBucket
 from shared.workflow.projection import document, project
 from shared.workflow.records import Entry, Instance, InstanceKey, OutboxMessage
@@ -39,9 +40,6 @@ class AfterCommit:
         if messages:
             await self._publisher.publish(messages)
             await self._store.mark_sent([message.id for message in messages])
-        if instance.status.ended and instance.parent is not None:
-            # Its notice lies in the inbox already; this only spares the parent the wait for it.
-            await self._publisher.publish([wake(instance.parent.key)])
         return await self._statuses.put(
             instance.key,
             document(instance, entries),
@@ -55,6 +53,9 @@ class AfterCommit:
         if loaded is None or loaded[0].status is not Status.RUNNING:
             return
         instance, entries = loaded
+        if decide(instance, await self._store.unread(key)).action is not Action.PAUSE:
+            # Obeyed before, or taken back.
+            return
         shown = replace(project(instance, entries), status=Status.WAITING_FOR_PAUSE, stage=1)
         await self._statuses.put(key, encode(shown), shown.order, None)
 

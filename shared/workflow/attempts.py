@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from shared.messages.workflows import ErrorInfo
 from shared.workflow.branch import Branch, Slot
@@ -29,10 +29,20 @@ def wait_for_attempt(execution: Execution, branch: Branch, slot: Slot) -> dateti
 
 
 async def settle_failure(
-    execution: Execution, branch: Branch, slot: Slot, failure: Failure, options: Options
+    execution: Execution,
+    branch: Branch,
+    slot: Slot,
+    failure: Failure,
+    options: Options,
+    *,
+    final: Literal["failed", "unknown"] = "failed",
 ) -> Entry:
-    """Records a failed attempt: another follows later, or the operation has failed for good."""
-    await execution.discard(branch)
+    """Records a failed attempt: another follows later, or the operation has failed for good, in the
+    state `final`.
+
+    Of what its body did nothing may be left in a transaction; what gathered before it, such as a
+    sleep that is over or a signal that was read, commits with the failure.
+    """
     instance = execution.instance
     now = execution.clock.now()
     error = describe(failure.error, slot.key.name)
@@ -49,7 +59,7 @@ async def settle_failure(
         execution.gather(branch, retrying)
         raise branch.interrupted(Suspended(now + delay, retry=delay))
     failed = slot.entry(
-        "failed",
+        final,
         attempts=failure.attempt,
         started_at=failure.started_at,
         finished_at=now,

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from math import inf
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,6 +21,14 @@ I = TypeVar("I", bound=Interruption)  # noqa: E741 - an interruption
 
 UNDO = "undo"
 """The path of compensations."""
+
+
+def main_position(entry: Entry) -> float:
+    """Place on the main path of an entry, or of the branches that hold it; compensations have
+    none."""
+    if entry.path == "":
+        return entry.position
+    return inf if entry.path.startswith(UNDO) else int(entry.path.partition(".")[0])
 
 
 class Slot(NamedTuple):
@@ -81,15 +90,16 @@ class Branch:
         self.segment = segment
         self.stopped = False
         """It must begin nothing more (rule 10)."""
+        self.entered: str | None = None
+        """The operation that runs now."""
         self.task: asyncio.Task[Any] | None = None
-        """Who is inside an operation now."""
+        """Who is inside it."""
         self._seed = f"{instance.key}/{instance.run}/{path}"
         self._recorded = sorted(
             (entry for entry in entries if entry.path == path), key=lambda entry: entry.position
         )
         self._position = 0
         self._occurrences: Counter[str] = Counter()
-        self._entered: str | None = None
         self._patches: dict[str, bool] = {}
         self._parent = parent
         self._abandoned = False
@@ -140,27 +150,19 @@ class Branch:
             self.now = entry.finished_at
 
     def check_used_up(self) -> None:
-        """Raises JournalMismatch when the code returned before the journal's end, WorkflowMisuse
-        when it did so during an operation."""
-        if self._entered is not None:
-            raise WorkflowMisuse(f"run() returned while {self._entered!r} was running: await it")
+        """Raises JournalMismatch when the code returned before the journal's end."""
         left = self._next
         if left is not None:
             raise JournalMismatch(f"{left.type} {left.name!r}", "the end of run()")
 
     @contextmanager
     def entering(self, name: str) -> Generator[None]:
-        """Refuses an operation that starts while another runs on the same path (rule 10)."""
-        if self._entered is not None:
-            raise WorkflowMisuse(
-                f"{name!r} started while {self._entered!r} was running on the same context: "
-                "await one operation before the next"
-            )
-        self._entered, self.task = name, asyncio.current_task()
+        """Around each operation."""
+        self.entered, self.task = name, asyncio.current_task()
         try:
             yield
         finally:
-            self._entered = self.task = None
+            self.entered = self.task = None
 
     def interrupted(self, interruption: I) -> I:
         """Ends this path alone; the caller raises what is returned."""
@@ -168,7 +170,10 @@ class Branch:
         return interruption
 
     def check_alive(self) -> None:
-        """Raises DeadContext once the path has been interrupted (rule 20)."""
+        """Raises WorkflowMisuse once the path's code has ended, DeadContext once the path has been
+        interrupted (rule 20)."""
+        if self.abandoned:
+            raise WorkflowMisuse("a context was used after the code that it was given to had ended")
         if self._interruption is not None:
             raise DeadContext
 

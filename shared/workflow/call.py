@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Literal
+from typing import Final, Literal
 
 
 class Verdict(Enum):
@@ -14,10 +14,10 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
-NOT_FOUND = Verdict.NOT_FOUND
+NOT_FOUND: Final = Verdict.NOT_FOUND
 """Answered by a look-up that met nothing under the key; believed once nothing can be under way."""
 
-UNKNOWN = Verdict.UNKNOWN
+UNKNOWN: Final = Verdict.UNKNOWN
 """Answered by a look-up that cannot tell; `run` receives it as OutcomeUnknown."""
 
 NotFound = Literal[Verdict.NOT_FOUND]

@@ -23,18 +23,13 @@ from shared.workflow.errors import (
     NonRetryableError,
     NotSent,
     Suspended,
-    WorkflowMisuse,
 )
 from shared.workflow.execution import Execution
 from shared.workflow.options import Options
-from shared.workflow.records import Entry
+from shared.workflow.records import IN_FLIGHT, Entry
 from shared.workflow.steps import within
 
 Body = Callable[[Call], Awaitable[Any]]
-
-IN_FLIGHT = frozenset({"calling", "verifying"})
-"""States of an attempt that was committed and whose outcome is not known; in the second, a look-up
-has failed and comes again."""
 
 
 async def run_call(
@@ -50,24 +45,28 @@ async def run_call(
     operation: str = "call",
 ) -> Any:
     """Makes the call, or returns what an earlier run was answered. Raises StepFailed, or
-    OutcomeUnknown where `verify` cannot tell."""
-    with execution.operating(branch, name):
-        slot = await execution.take(branch, name, operation)
-        entry = slot.recorded
-        if entry is not None and entry.finished:
-            branch.advance(entry)
-        else:
-            entry = await _CallAttempts(execution, branch, slot, body, verify, options).settle()
+    OutcomeUnknown where nobody can tell."""
     result: Any = None
-    try:
-        result = result_of(name, entry, function)
-    finally:
-        # What may have been done must be undone too, though nobody knows what it returned.
-        if compensate is not None and entry.state in {"complete", "unknown"}:
-            execution.compensations.append(
-                Compensation(slot.ordinal, name, "call", compensate, result, options)
-            )
+    with execution.operating(branch, name):
+        slot = execution.begin(branch, name, operation)
+        try:
+            entry = await _CallAttempts(execution, branch, slot, body, verify, options).settle()
+            result = result_of(name, entry, function)
+        finally:
+            # What may have been done must be undone too, though nobody knows what it returned.
+            last = execution.latest(branch, slot.key)
+            if compensate is not None and last is not None and _may_have_effect(last, verify):
+                execution.compensations.append(
+                    Compensation(slot.ordinal, name, "call", compensate, result, options)
+                )
     return result
+
+
+def _may_have_effect(entry: Entry, verify: Body | None) -> bool:
+    # Before the attempt after one that failed, a look-up has told that the latter had none.
+    return entry.state in {"complete", "unknown"} | IN_FLIGHT or (
+        entry.state == "retrying" and verify is None
+    )
 
 
 @dataclass
@@ -83,9 +82,13 @@ class _CallAttempts:
 
     async def settle(self) -> Entry:
         """The finished entry."""
-        started_at = wait_for_attempt(self.execution, self.branch, self.slot)
         recorded = self.slot.recorded
-        if recorded is not None and recorded.state in IN_FLIGHT:
+        if recorded is not None and recorded.finished:
+            self.branch.advance(recorded)
+            return recorded
+        await self.execution.pass_boundary(self.branch, self.slot)
+        started_at = wait_for_attempt(self.execution, self.branch, self.slot)
+        if recorded is not None and recorded.in_flight:
             # Made by a worker that is gone, or not made at all: nobody knows.
             return await self._clear_up(recorded, recorded.age_seconds or 0.0)
         return await self._send(self.slot.attempt, started_at)
@@ -99,8 +102,7 @@ class _CallAttempts:
         try:
             with tracing.span(f"call {entry.name}", call=entry.name, attempt=attempt):
                 result = await within(seconds, self.body(self._call(attempt)))
-            encoded = encode_result(result, self.slot.key.name)
-        except (NonRetryableError, NotSent, WorkflowMisuse) as error:
+        except (NonRetryableError, NotSent) as error:
             execution.landed()
             return await self._failed(entry, error)
         except Exception as error:  # noqa: BLE001 - the outside world may raise whatever it likes
@@ -110,25 +112,32 @@ class _CallAttempts:
             noted = replace(entry, error=describe(error, self.slot.key.name))
             return await self._clear_up(noted, execution.monotonic() - sent_at)
         execution.landed()
+        try:
+            encoded = encode_result(result, self.slot.key.name)
+        except NonRetryableError as error:
+            # Carried out all the same.
+            return await self._unknown(entry, describe(error, self.slot.key.name))
         return await self._answered(entry, encoded)
 
     async def _clear_up(self, entry: Entry, age_seconds: float) -> Entry:
         """Finds out what became of an attempt, and sends anew only what certainly never arrived."""
         if self.verify is None:
             return await self._again(entry)
+        seconds = self._timeout.total_seconds()
         try:
-            found = await within(
-                self._timeout.total_seconds(), self.verify(self._call(entry.attempts))
-            )
+            await self.execution.hold(self.branch, seconds)
+            found = await within(seconds, self.verify(self._call(entry.attempts)))
             known = found is not NOT_FOUND and found is not UNKNOWN
             encoded = encode_result(found, self.slot.key.name) if known else None
         except Exception as error:  # noqa: BLE001 - looked up again later, a bounded number of times
             return await self._look_up_later(entry, error)
+        finally:
+            self.execution.landed()
         if encoded is not None:
             return await self._answered(entry, encoded)
         if found is UNKNOWN:
-            return await self._unknown(entry, "the look-up cannot tell whether it was carried out")
-        lost_after = self._timeout.total_seconds() + self.execution.settings.call_grace_seconds
+            return await self._unknown(entry, self._error("the look-up cannot tell"))
+        lost_after = seconds + self.execution.settings.call_grace_seconds
         if age_seconds < lost_after:
             # It may still be on its way: found by nobody now, and carried out in a moment.
             raise self.branch.interrupted(Suspended(machine_seconds=lost_after - age_seconds))
@@ -146,7 +155,8 @@ class _CallAttempts:
         random = Random(f"{self._idempotency_key}/{entry.attempts}")
         delay = self.options.retry.delay_after(entry.attempts, error, random)
         if delay is None:
-            return await self._unknown(entry, f"the look-up failed: {describe(error).message}")
+            why = f"the look-up failed: {describe(error).message}"
+            return await self._unknown(entry, self._error(why))
         due_at = self.execution.clock.now() + delay
         later = replace(entry, state="verifying", attempts=entry.attempts + 1, due_at=due_at)
         self.execution.gather(self.branch, later)
@@ -155,8 +165,7 @@ class _CallAttempts:
     async def _answered(self, entry: Entry, result: bytes) -> Entry:
         return await self._record(replace(entry, state="complete", result=result, error=None))
 
-    async def _unknown(self, entry: Entry, why: str) -> Entry:
-        error = ErrorInfo(name="outcome_unknown", message=why, step=self.slot.key.name)
+    async def _unknown(self, entry: Entry, error: ErrorInfo) -> Entry:
         return await self._record(replace(entry, state="unknown", error=error))
 
     async def _record(self, entry: Entry) -> Entry:
@@ -167,7 +176,23 @@ class _CallAttempts:
 
     async def _failed(self, entry: Entry, error: Exception) -> Entry:
         failure = Failure(self.slot.key, entry.attempts, entry.started_at, error)
-        return await settle_failure(self.execution, self.branch, self.slot, failure, self.options)
+        # Without a look-up only the other side can say that nothing was done.
+        is_certain = (
+            self.verify is not None
+            or isinstance(error, NonRetryableError)
+            or (isinstance(error, NotSent) and entry.attempts == 1)
+        )
+        return await settle_failure(
+            self.execution,
+            self.branch,
+            self.slot,
+            failure,
+            self.options,
+            final="failed" if is_certain else "unknown",
+        )
+
+    def _error(self, why: str) -> ErrorInfo:
+        return ErrorInfo(name="outcome_unknown", message=why, step=self.slot.key.name)
 
     @property
     def _timeout(self) -> timedelta:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import uuid5
 
 import msgspec
 
 from shared.messages import subjects
-from shared.messages.base import encode
+from shared.messages.base import MAX_CONTENT_BYTES, encode
 from shared.messages.workflows import ChildOutcome, ErrorInfo, Status, Trigger
 from shared.workflow import tracing
 from shared.workflow.branch import Branch
-from shared.workflow.errors import ChildFailed, WorkflowMisuse
+from shared.workflow.errors import ChildFailed, NonRetryableError, WorkflowMisuse
 from shared.workflow.execution import Execution
 from shared.workflow.facts import NAMESPACE
 from shared.workflow.inbox import notice_name
 from shared.workflow.records import (
     Entry,
+    EntryKey,
     InboxMessage,
     Instance,
     InstanceKey,
+    Notice,
     OutboxMessage,
     Parent,
     StreamPosition,
@@ -32,28 +34,44 @@ from shared.workflow.signals import read_or_wait
 T = TypeVar("T")
 
 
+class Started(NamedTuple):
+    """A child, and the run of its parent that started it; a later run may have kept it."""
+
+    kind: str
+    id: str
+    run: int
+
+    @property
+    def key(self) -> InstanceKey:
+        """The child's instance."""
+        return InstanceKey(self.kind, self.id)
+
+
 class Child:
     """A child that has been started."""
 
-    def __init__(self, execution: Execution, branch: Branch, key: InstanceKey):
+    def __init__(self, execution: Execution, branch: Branch, started: Started):
         self._execution = execution
         self._branch = branch
-        self._key = key
+        self._started = started
 
     @property
     def id(self) -> str:
         """Id of the child's instance."""
-        return self._key.id
+        return self._started.id
 
     async def result(self, output: type[T]) -> T:
         """The child's output, once it is complete. Raises ChildFailed when it ends otherwise."""
-        return await _run_result(self._execution, self._branch, self._key, output)
+        return await _run_result(self._execution, self._branch, self._started, output)
 
 
 async def run_start_child(
     execution: Execution, branch: Branch, name: str, trigger: Trigger
 ) -> Child:
-    """Starts the child with the commit of what precedes it, once."""
+    """Starts the child with the commit of what precedes it, once.
+
+    Raises NonRetryableError over 1 MiB: once committed, what no stream takes could never begin.
+    """
     if trigger.kind not in execution.kinds:
         raise WorkflowMisuse(
             f"{name!r} starts a {trigger.kind!r}, which this service does not run: children live "
@@ -64,18 +82,24 @@ async def run_start_child(
         entry = slot.recorded
         if entry is not None:
             branch.advance(entry)
-            return Child(execution, branch, _key(entry))
+            return Child(execution, branch, _started(entry))
         instance = execution.instance
         place = f"{instance.key}/{instance.run}/{slot.key.path}/{name}/{slot.key.occurrence}"
         key = InstanceKey(trigger.kind, trigger.id or str(uuid5(NAMESPACE, place)))
         now = execution.clock.now()
+        started = Started(*key, instance.run)
         entry = slot.entry(
-            "complete", started_at=now, finished_at=now, result=msgspec.json.encode(key)
+            "complete", started_at=now, finished_at=now, result=msgspec.json.encode(started)
         )
+        body = encode(trigger)
+        if len(body) > MAX_CONTENT_BYTES:
+            raise NonRetryableError(
+                "child_too_large", f"{name!r} starts {key} with {len(body)} bytes"
+            )
         message = OutboxMessage(
             id=f"child/{place}",
             subject=subjects.start(key.kind),
-            body=encode(trigger),
+            body=body,
             headers={
                 **tracing.outgoing(),
                 subjects.WORKFLOW_ID: key.id,
@@ -87,11 +111,11 @@ async def run_start_child(
         execution.gather(branch, entry, message=message)
         if not execution.fused:
             await execution.commit_running(branch)
-        return Child(execution, branch, key)
+        return Child(execution, branch, started)
 
 
-async def _run_result(execution: Execution, branch: Branch, key: InstanceKey, output: type[T]) -> T:
-    name = str(key)
+async def _run_result(execution: Execution, branch: Branch, started: Started, output: type[T]) -> T:
+    name = str(started.key)
     with execution.operating(branch, name):
         slot = await execution.take(branch, name, "result")
         entry = slot.recorded
@@ -102,7 +126,7 @@ async def _run_result(execution: Execution, branch: Branch, key: InstanceKey, ou
                 execution,
                 branch,
                 entry or slot.entry("waiting", started_at=execution.clock.now()),
-                notice_name(name, execution.instance.run),
+                notice_name(name, started.run),
                 is_new=entry is None,
                 is_over=False,
             )
@@ -113,28 +137,28 @@ async def _run_result(execution: Execution, branch: Branch, key: InstanceKey, ou
         raise ChildFailed(name, error.name, error.message)
 
 
-def notice_of(instance: Instance, status: Status, now: datetime) -> InboxMessage | None:
-    """What the parent of an ending instance is told (rule 24)."""
+def notices_of(instance: Instance, status: Status, now: datetime) -> list[Notice]:
+    """What the parent of an ending instance, if it has one, is told (rule 24)."""
     parent = instance.parent
     if parent is None:
-        return None
+        return []
     outcome = ChildOutcome(
         status=status,
         output=msgspec.Raw(instance.output or b"null"),
         error=instance.error,
     )
-    return _notice(instance.key, instance.run, parent, outcome, now)
+    return [_notice(instance.key, instance.run, parent, outcome, now)]
 
 
-def refusal_of(key: InstanceKey, parent: Parent, error: ErrorInfo, now: datetime) -> InboxMessage:
+def refusal_of(key: InstanceKey, parent: Parent, error: ErrorInfo, now: datetime) -> Notice:
     """What a parent is told whose child cannot begin, so that it does not wait for ever."""
     return _notice(key, 0, parent, ChildOutcome(status=Status.ERRORED, error=error), now)
 
 
 def _notice(
     key: InstanceKey, run: int, parent: Parent, outcome: ChildOutcome, now: datetime
-) -> InboxMessage:
-    return InboxMessage(
+) -> Notice:
+    message = InboxMessage(
         message_id=f"{key}/{run}/{parent.run}",
         category="notice",
         type=f"{key}/{parent.run}",
@@ -142,15 +166,45 @@ def _notice(
         position=StreamPosition("", run),
         created_at=now,
     )
+    return Notice(parent.key, message)
+
+
+def notices_again(
+    instance: Instance, entries: Iterable[Entry], kept: Collection[EntryKey], now: datetime
+) -> list[Notice]:
+    """What the next run must be told again: the ends of children whose starts it keeps and whose
+    results it does not."""
+    entries = tuple(entries)
+    results = {entry.name: entry for entry in entries if entry.type == "result" and entry.finished}
+    children = [_started(entry) for entry in entries if entry.type == "child" and entry.key in kept]
+    lost = [
+        (child, results[str(child.key)])
+        for child in children
+        if str(child.key) in results and results[str(child.key)].key not in kept
+    ]
+    return [
+        Notice(
+            instance.key,
+            InboxMessage(
+                message_id=f"{child.key}/again/{instance.run}",
+                category="notice",
+                type=f"{child.key}/{child.run}",
+                payload=entry.result or b"null",
+                position=StreamPosition("", instance.run),
+                created_at=now,
+            ),
+        )
+        for child, entry in lost
+    ]
 
 
 def orphans(entries: Iterable[Entry]) -> list[InstanceKey]:
     """The children whose end a run has not been told yet."""
     entries = tuple(entries)
     ended = {entry.name for entry in entries if entry.type == "result" and entry.finished}
-    started = [_key(entry) for entry in entries if entry.type == "child"]
+    started = [_started(entry).key for entry in entries if entry.type == "child"]
     return [key for key in started if str(key) not in ended]
 
 
-def _key(entry: Entry) -> InstanceKey:
-    return msgspec.json.decode(entry.result or b"null", type=InstanceKey)
+def _started(entry: Entry) -> Started:
+    return msgspec.json.decode(entry.result or b"null", type=Started)

@@ -45,6 +45,10 @@ class Command:
     """A signal or control, for the instance's inbox."""
     status_revision: int | None = None
 
+    def is_foreign(self, parent: Parent | None) -> bool:
+        """Whether it starts a child whose id an instance with another parent, or none, has."""
+        return self.start is not None and self.start.parent not in {None, parent}
+
 
 def read(registry: Registry, delivery: Delivery, now: datetime) -> Command:
     """The message as a command. Raises Undecodable with what is wrong and what to send."""

@@ -123,8 +123,10 @@ class WorkflowContext:
 
         An attempt whose outcome is unknown is made again under the same idempotency key; with
         `verify` it is looked up first, and never blindly repeated. `compensate`, a call too, is
-        given the result, or None where the outcome is unknown. Raises StepFailed when its attempts
-        are used up or it raised NonRetryableError, OutcomeUnknown when `verify` cannot tell.
+        given the result, or None where the outcome is unknown. Raises StepFailed when it certainly
+        had no effect: it raised NonRetryableError, or `verify` has found none. Raises
+        OutcomeUnknown when nobody can tell: `verify` could not, or there is none and the attempts
+        are used up.
         """
 
         async def body(call: Call) -> T:

@@ -32,33 +32,42 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def decide(instance: Instance, messages: Iterable[InboxMessage]) -> Decision:
     """What the instance is to do next, its controls taken in the order of their stream.
 
-    A terminate or restart ends the decision: what comes after it meets the instance that it
-    leaves. An older pause or resume is ignored, and so is what finds nothing to do.
+    A terminate, a restart and the resume of what has ended end the decision: what comes after
+    meets the instance that they leave. An older pause or resume is ignored, and so is what finds
+    nothing to do. While compensations run, which are not left half done, a restart waits, and a
+    terminate behind it.
     """
     control = instance.control
     ended = instance.status.ended
+    undoing = instance.rollback == "running" and not ended
+    waits = False
     last: Action | None = None
     taken: list[int] = []
     for message in sorted(messages, key=lambda each: (each.position, each.seq)):
         if message.category != "control":
             continue
         action = Action(message.type)
-        if action is Action.RESTART and instance.rollback == "running" and not ended:
-            # Compensations are not left half done: it is obeyed once they are.
-            break
-        taken.append(message.seq)
-        if action is Action.TERMINATE and (ended or instance.rollback == "running"):
+        is_final = action in {Action.TERMINATE, Action.RESTART}
+        waits = waits or (undoing and action is Action.RESTART)
+        if is_final and waits:
             continue
-        if action in {Action.TERMINATE, Action.RESTART}:
+        taken.append(message.seq)
+        if action is Action.TERMINATE and (ended or undoing):
+            continue
+        newer = control is None or message.position > control
+        if is_final:
             return Decision(
                 action=action,
                 taken=tuple(taken),
-                control=control,
+                # A pause that was asked for before a restart does not stop the new run.
+                control=message.position if newer else control,
                 command=msgspec.json.decode(message.payload, type=ControlCommand),
             )
-        if control is None or message.position > control:
+        if newer:
             control = message.position
             last = _effect(instance, action)
+        if ended and last is Action.RESUME:
+            break
     return Decision(action=last, taken=tuple(taken), control=control)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from shared.messages import subjects
 from shared.messages.base import encode
 from shared.messages.workflows import Action, ControlCommand, ErrorInfo, Status
-from shared.workflow.children import notice_of, orphans
+from shared.workflow.branch import main_position
+from shared.workflow.children import notices_again, notices_of, orphans
 from shared.workflow.codec import encode_result
 from shared.workflow.controls import Decision
 from shared.workflow.errors import (
@@ -19,7 +21,7 @@ from shared.workflow.errors import (
     Suspended,
 )
 from shared.workflow.execution import Execution
-from shared.workflow.records import OutboxMessage
+from shared.workflow.records import Entry, Notice, OutboxMessage
 
 
 async def park(execution: Execution, suspended: Suspended) -> Interruption:
@@ -28,7 +30,8 @@ async def park(execution: Execution, suspended: Suspended) -> Interruption:
     An early wake changes nothing: an uncommitted claim vanishes (rule 2).
     """
     segment, inbox = execution.root.segment, execution.inbox
-    if not (execution.secured or execution.created or segment.entries):
+    is_shown = execution.instance.status is Status.WAITING
+    if is_shown and not (execution.secured or execution.created or segment.entries):
         return NotYet()
     if suspended.machine_seconds is not None:
         # Nobody's lease: machine time has no other timer.
@@ -47,7 +50,7 @@ async def park(execution: Execution, suspended: Suspended) -> Interruption:
         Status.WAITING,
         wake_at=wake_at,
         due_at=None if wake_at is None else wake_at + grace,
-        unless=lambda: inbox.acts or inbox.holds(suspended.wanted),
+        unless=lambda: execution.controlled or inbox.holds(suspended.wanted),
     )
     if by_redelivery and retry is not None and wake_at is not None:
         return RetryLater(wake_at, retry.total_seconds())
@@ -81,10 +84,7 @@ async def end_rollback(execution: Execution, failed: list[ErrorInfo]) -> None:
     ending, instance.ending = instance.ending or Status.ERRORED, None
     if failed:
         instance.error = failed[0]
-    await _finish(execution, Status.ERRORED if failed else ending, rolled_back=True)
-    if execution.inbox.decision.action is Action.RESTART:
-        # It had to wait until all was undone.
-        raise execution.interrupted(SegmentAborted())
+    await _finish(execution, Status.ERRORED if failed else ending, certain=True)
 
 
 async def obey(execution: Execution, decision: Decision) -> Interruption | None:
@@ -98,15 +98,18 @@ async def obey(execution: Execution, decision: Decision) -> Interruption | None:
             await execution.commit(segment, Status.PAUSED)
             return Parked()
         case Action.TERMINATE:
-            if decision.command is not None and decision.command.rollback:
+            rollback = decision.command is not None and decision.command.rollback
+            _terminate_children(execution, rollback=rollback)
+            if rollback:
                 return await roll_back(execution, Status.TERMINATED, None)
-            await _terminate(execution)
+            await _finish(execution, Status.TERMINATED, certain=True)
             return Parked()
         case Action.RESTART:
             return await _restart(execution, decision.command)
-        case Action.RESUME if instance.rollback != "running":
+        case Action.RESUME if instance.status.ended:
+            # What poison ended; else the error is what compensations are for.
             instance.error = None
-        case None if instance.status is Status.PAUSED and instance.wake_at is None:
+        case None if instance.is_paused:
             await execution.commit(segment, Status.PAUSED)
             return Parked()
         case None if instance.status.ended:
@@ -117,6 +120,17 @@ async def obey(execution: Execution, decision: Decision) -> Interruption | None:
     instance.finished_at = None
     await execution.secure(progress=True)
     return None
+
+
+def why_not(execution: Execution, decision: Decision) -> str | None:
+    """What keeps a restart from a step from being carried out: a code for the dead letters."""
+    command = decision.command
+    if decision.action is not Action.RESTART or command is None or command.from_step is None:
+        return None
+    if not any(entry.name == command.from_step for entry in execution.journal.values()):
+        return "unknown_step"
+    # What is kept would be taken for done, though it was undone.
+    return None if execution.instance.rollback is None else "rolled_back"
 
 
 async def pause_for_mismatch(execution: Execution, error: ErrorInfo, wake_at: datetime) -> None:
@@ -147,54 +161,58 @@ async def give_back(execution: Execution) -> Interruption:
     return SegmentAborted()
 
 
-async def _finish(execution: Execution, status: Status, *, rolled_back: bool = False) -> None:
-    """The one place that writes terminal states; it tells the parent too (rule 24)."""
-    instance, inbox = execution.instance, execution.inbox
+async def _finish(execution: Execution, status: Status, *, certain: bool = False) -> None:
+    """The one place that writes terminal states; it tells the parent too (rule 24). Unless it is
+    `certain`, a control that has come first keeps the instance from ending."""
+    instance = execution.instance
     instance.finished_at = now = execution.clock.now()
     await execution.commit(
         execution.root.segment,
         status,
-        notice=notice_of(instance, status, now),
-        unless=None if rolled_back else lambda: inbox.acts,
+        notices=notices_of(instance, status, now),
+        unless=None if certain else lambda: execution.controlled,
     )
 
 
-async def _terminate(execution: Execution) -> None:
+def _terminate_children(execution: Execution, *, rollback: bool) -> None:
+    """Has those ended whose end the run has not been told, in the way of their parent."""
     instance = execution.instance
-    segment = execution.root.segment
     for child in orphans(execution.journal.values()):
-        segment.messages.append(
+        command = ControlCommand(id=child.id, action=Action.TERMINATE, rollback=rollback)
+        execution.root.segment.messages.append(
             OutboxMessage(
                 id=f"terminate/{child}/{instance.key}/{instance.run}",
                 subject=subjects.control(child.kind),
                 headers={subjects.ACTOR: f"workflow:{instance.key}"},
-                body=encode(ControlCommand(id=child.id, action=Action.TERMINATE)),
+                body=encode(command),
             )
         )
-    instance.finished_at = now = execution.clock.now()
-    await execution.commit(
-        segment, Status.TERMINATED, notice=notice_of(instance, Status.TERMINATED, now)
-    )
 
 
 async def _restart(execution: Execution, command: ControlCommand | None) -> Interruption:
     """Begins the instance's next run; epoch, version and the last control are never reset."""
-    instance = execution.instance
+    instance, now = execution.instance, execution.clock.now()
     keep_before = None
+    notices: list[Notice] = []
     if command is not None and command.from_step is not None:
-        keep_before = _place_of(command.from_step, execution)
+        entries = execution.journal.values()
+        keep_before = _place_of(command.from_step, entries)
+        kept = {entry.key for entry in entries if main_position(entry) < keep_before}
+        notices = notices_again(instance, entries, kept, now)
     instance.run += 1
-    instance.started_at = execution.clock.now()
+    instance.started_at = now
     instance.output = instance.error = instance.finished_at = None
     instance.rollback = instance.ending = None
     await execution.commit(
-        execution.root.segment, Status.RUNNING, lease_seconds=0.0, keep_before=keep_before
+        execution.root.segment,
+        Status.RUNNING,
+        lease_seconds=0.0,
+        keep_before=keep_before,
+        notices=notices,
     )
     return SegmentAborted()
 
 
-def _place_of(step: str, execution: Execution) -> int:
+def _place_of(step: str, entries: Iterable[Entry]) -> int:
     """The place on the main path where the step, or the branches that hold it, begin."""
-    found = [entry for entry in execution.journal.values() if entry.name == step]
-    entry = min(found, key=lambda each: each.ordinal)
-    return entry.position if entry.path == "" else int(entry.path.partition(".")[0])
+    return int(min(main_position(entry) for entry in entries if entry.name == step))

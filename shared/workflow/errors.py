@@ -31,7 +31,8 @@ class StepFailed(Exception):
 
 
 class OutcomeUnknown(StepFailed):
-    """Nobody can tell whether a call took effect: its `verify` said so (engine rule 18)."""
+    """Nobody can tell whether a call took effect: its `verify` said so, or there is none and no
+    attempt was answered (engine rule 18)."""
 
 
 class SignalTimeout(StepFailed):

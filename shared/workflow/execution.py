@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TypeVar
@@ -35,6 +35,7 @@ from shared.workflow.records import (
     Entry,
     EntryKey,
     InboxMessage,
+    Notice,
     OutboxMessage,
 )
 from shared.workflow.segment import Segment
@@ -96,20 +97,31 @@ class Execution:
         self._ordinal = max((entry.ordinal for entry in entries), default=-1) + 1
         self._calls = 0
         self._hold_until = 0.0
+        self._leased_until = 0.0
         self._interruption: Interruption | None = None
+        self._misuse: WorkflowMisuse | None = None
 
     # -- what operations are made of ------------------------------------------------------------
 
     def check_alive(self, branch: Branch) -> None:
-        """Raises DeadContext once the run, or this path of it, has been interrupted (rule 20)."""
+        """Raises DeadContext once the run, or this path of it, has been interrupted (rule 20), and
+        WorkflowMisuse once it has been misused."""
         if self._interruption is not None:
             raise DeadContext
+        self.raise_if_misused()
         branch.check_alive()
 
     @contextmanager
     def operating(self, branch: Branch, name: str) -> Generator[None]:
         """Around each operation: one at a time on a path, and none after the end."""
         self.check_alive(branch)
+        if branch.entered is not None:
+            misuse = WorkflowMisuse(
+                f"{name!r} started while {branch.entered!r} was running on the same context: "
+                "await one operation before the next"
+            )
+            # Inside the other's own body it is that one's failure, and journaled as such.
+            raise misuse if branch.task is asyncio.current_task() else self._misused(misuse)
         with branch.entering(name):
             try:
                 yield
@@ -118,7 +130,8 @@ class Execution:
                     raise
                 # By a drain, or by a time-out in the workflow's own code: half a step must not be
                 # committed with what follows.
-                self.cancelled = True
+                # Where another path was interrupted first, this one only ends with it.
+                self.cancelled = self.cancelled or self._interruption is None
                 self.interrupted(Dropped(f"{name} was cancelled"))
                 raise
 
@@ -127,10 +140,8 @@ class Execution:
         slot = self.begin(branch, name, operation)
         recorded = slot.recorded
         if recorded is None or not (recorded.finished or operation == "parallel"):
-            # A parallel under way passes none: its branches do. A call whose outcome is not
-            # recorded is still in flight: that is no boundary either.
-            in_flight = recorded is not None and recorded.state in {"calling", "verifying"}
-            await self._pass_boundary(branch, in_flight=in_flight)
+            # A parallel under way passes none: its branches do.
+            await self.pass_boundary(branch, slot)
         return slot
 
     def begin(self, branch: Branch, name: str, operation: str) -> Slot:
@@ -143,9 +154,12 @@ class Execution:
             self._ordinal += 1
         return slot
 
-    async def _pass_boundary(self, branch: Branch, *, in_flight: bool) -> None:
+    async def pass_boundary(self, branch: Branch, slot: Slot) -> None:
+        """Lets an operation go on, unless a control waits or nothing may begin any more."""
         if self.replaying:
             raise branch.interrupted(ReplayEnd())
+        # A call whose outcome is not recorded is still in flight: that is no boundary.
+        in_flight = slot.recorded is not None and slot.recorded.in_flight
         if branch.stopped and not in_flight:
             raise branch.interrupted(Stopped())
         segment = branch.segment
@@ -184,6 +198,11 @@ class Execution:
             return None
         failure, self._failure = self._failure, None
         return failure
+
+    def latest(self, branch: Branch, key: EntryKey) -> Entry | None:
+        """What is known of an operation, committed or not."""
+        gathered = [entry for entry in branch.segment.entries if entry.key == key]
+        return gathered[-1] if gathered else self.journal.get(key)
 
     def gather(
         self,
@@ -227,17 +246,29 @@ class Execution:
         if self._interruption is not None:
             raise self._interruption
 
-    async def end_straggler(self, branch: Branch) -> bool:
-        """Ends an operation that the path's code started and left, before it can act after the
-        end; whether there was one."""
+    def raise_if_misused(self) -> None:
+        """Keeps a run that caught the error from going on: a replay, in which what is finished
+        takes no time, might never meet it again."""
+        if self._misuse is not None:
+            raise self._misuse
+
+    async def close(self, branch: Branch) -> None:
+        """Ends the path with its code: an operation that it started and left is ended before it can
+        act after the end, and what begins later is refused (rule 20)."""
+        branch.abandon()
         straggler = branch.task
         if straggler is None:
-            return False
-        branch.abandon()
+            return
+        self._misused(
+            WorkflowMisuse(f"{branch.entered!r} was still running when its code ended: await it")
+        )
         straggler.cancel()
         await asyncio.wait([straggler])
         await self.discard(branch)
-        return True
+
+    def _misused(self, misuse: WorkflowMisuse) -> WorkflowMisuse:
+        self._misuse = self._misuse or misuse
+        return misuse
 
     # -- calls in flight ------------------------------------------------------------------------
 
@@ -246,19 +277,38 @@ class Execution:
 
         Raises Dropped when the commit took so long that the call could outlast the lease.
         """
-        grace_seconds = self.settings.call_grace_seconds
-        hold_until = self.monotonic() + timeout_seconds + grace_seconds
-        self._calls += 1
-        self._hold_until = max(self._hold_until, hold_until)
+        self._hold(timeout_seconds + self.settings.call_grace_seconds)
         await self.commit_running(branch)
-        if self.monotonic() + timeout_seconds > hold_until:
+        if self.monotonic() + timeout_seconds > self._leased_until:
             raise self.interrupted(Dropped("the lease is too short now to send anything under it"))
+
+    async def hold(self, branch: Branch, timeout_seconds: float) -> None:
+        """Keeps the instance for a look-up that may take so long; else another worker would take it
+        over each time before the answer is in."""
+        self._hold(timeout_seconds + self.settings.call_grace_seconds)
+        if self._leased_until < self._hold_until:
+            await self.commit_running(branch)
+
+    def _hold(self, seconds: float) -> None:
+        self._calls += 1
+        self._hold_until = max(self._hold_until, self.monotonic() + seconds)
 
     def landed(self) -> None:
         """A call is over; one that is cancelled is not, as far as anybody knows."""
         self._calls -= 1
         if self._calls == 0:
             self._hold_until = 0.0
+
+    def in_flight(self, segment: Segment, path: str = "") -> bool:
+        """Whether a call whose outcome is not known stands on a path that begins so, as the journal
+        and what has gathered in `segment` tell."""
+        latest = self.journal | {entry.key: entry for entry in segment.entries}
+        return any(entry.in_flight and entry.path.startswith(path) for entry in latest.values())
+
+    @property
+    def controlled(self) -> bool:
+        """Whether there is a control to obey now: outcomes are recorded first (rule 14)."""
+        return self.inbox.acts and not self.in_flight(self.root.segment)
 
     @property
     def held_seconds(self) -> float:
@@ -280,7 +330,7 @@ class Execution:
         due_at: datetime | None = None,
         lease_seconds: float | None = None,
         progress: bool = True,
-        notice: InboxMessage | None = None,
+        notices: Sequence[Notice] = (),
         keep_before: int | None = None,
         unless: Callable[[], bool] | None = None,
     ) -> None:
@@ -291,11 +341,12 @@ class Execution:
         SegmentAborted raised: the delivery runs again and reads it (rule 12).
         """
         instance = self.instance
-        if status is Status.RUNNING and lease_seconds is None:
-            lease_seconds = max(self.settings.lease_seconds, self.held_seconds)
         # Before the lock: who has it must not wait for a slot of those who wait for it.
         await self.open(segment)
         async with self._committing:
+            if status is Status.RUNNING and lease_seconds is None:
+                # Not earlier: another branch may have begun a call meanwhile.
+                lease_seconds = max(self.settings.lease_seconds, self.held_seconds)
             checkpoint = Checkpoint(
                 status=status,
                 now=self.clock.now(),
@@ -310,10 +361,9 @@ class Execution:
                 error=instance.error,
                 finished_at=instance.finished_at,
                 taken=tuple(segment.taken),
-                notice=notice,
                 keep_before=keep_before,
             )
-            yielded = await self._commit(segment, checkpoint, unless)
+            yielded = await self._commit(segment, checkpoint, unless, notices)
         if yielded:
             raise self.interrupted(SegmentAborted())
 
@@ -330,13 +380,18 @@ class Execution:
                 error=self.instance.error,
                 taken=tuple(self.root.segment.taken),
             )
-            await self._commit(self.root.segment, checkpoint, None)
+            await self._commit(self.root.segment, checkpoint)
 
     async def _commit(
-        self, segment: Segment, checkpoint: Checkpoint, unless: Callable[[], bool] | None
+        self,
+        segment: Segment,
+        checkpoint: Checkpoint,
+        unless: Callable[[], bool] | None = None,
+        notices: Sequence[Notice] = (),
     ) -> bool:
         """Whether the inbox made it release the instance instead."""
         yielded = False
+        began = self.monotonic()
         try:
             with tracing.span("commit", status=checkpoint.status.value):
                 committed = await self._write(segment, checkpoint)
@@ -347,6 +402,9 @@ class Execution:
                         yielded = True
                         checkpoint = self._release(checkpoint)
                         await self._write(segment, checkpoint)
+                if not yielded:
+                    # Of an end that is certain now.
+                    await segment.tell(notices)
                 await segment.commit()
         except Transient as error:
             raise self.interrupted(Dropped(str(error))) from error
@@ -359,6 +417,7 @@ class Execution:
                 # Unfused, the redelivery tells which step it was and keeps those before it.
                 raise self.interrupted(Dropped(str(misuse))) from misuse
             raise
+        self._leased_until = began + (checkpoint.lease_seconds or 0.0)
         self._take_over(segment, checkpoint)
         try:
             await self._committed(self)
@@ -379,12 +438,17 @@ class Execution:
 
     def _release(self, checkpoint: Checkpoint) -> Checkpoint:
         """Leaves the instance to the next claim; its entries are written already."""
-        self.instance.output = self.instance.error = self.instance.finished_at = None
+        instance = self.instance
+        instance.output = instance.finished_at = None
+        if instance.rollback != "running":
+            # Else it is what the compensations are for.
+            instance.error = None
         return Checkpoint(
             status=Status.RUNNING,
             now=checkpoint.now,
             event_sequence=checkpoint.event_sequence,
             lease_seconds=0.0,
+            error=instance.error,
         )
 
     def _take_over(self, segment: Segment, checkpoint: Checkpoint) -> None:

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 
-from shared.messages.workflows import Action, ErrorInfo, Status
+from shared.messages.workflows import ErrorInfo, Status
 from shared.workflow import endings, tracing
 from shared.workflow.after_commit import AfterCommit
 from shared.workflow.branch import UNDO, Branch
-from shared.workflow.calls import IN_FLIGHT
 from shared.workflow.codec import describe
 from shared.workflow.commands import Command, read, read_signal
 from shared.workflow.context import WorkflowContext
-from shared.workflow.controls import POISONED, Decision
+from shared.workflow.controls import POISONED
 from shared.workflow.errors import (
     Controlled,
     Crowded,
@@ -119,13 +118,14 @@ class Executor:
                     return await self._run(delivery, run)
             except SegmentAborted as aborted:
                 fused, failure = False, aborted.failure
+                # What has been committed of the claim since has been counted.
+                counted = False
             except JournalMismatch:
                 # Found with the claim uncommitted; once more with it committed, to be kept.
                 fused = False
             except Crowded:
                 log.warning("workflow_runs_alone")
                 alone = True
-            counted = False
 
     async def _keep(self, delivery: Delivery, command: Command, message: InboxMessage) -> None:
         """Puts a signal or control into the inbox, a signal behind those that stand before it:
@@ -155,6 +155,9 @@ class Executor:
             if isinstance(claim, Refusal):
                 await segment.end()
                 return await self._outcomes.refused(delivery, command, claim)
+            if not claim.created and command.is_foreign(claim.instance.parent):
+                await segment.end()
+                return await self._outcomes.exists(delivery, command)
             tracing.link(claim.instance.trace)
             execution = await self._execution(segment, run, claim)
             try:
@@ -168,13 +171,12 @@ class Executor:
             except Dropped as dropped:
                 await self._release(execution)
                 return await self._outcomes.dropped(delivery, str(dropped))
-            except Crowded:
-                await endings.release(execution, progress=False)
-                raise
             except JournalMismatch as mismatch:
                 if execution.fused:
                     raise
                 return await self._outcomes.mismatched(delivery, execution, mismatch)
+            if await self._goes_on(execution):
+                raise SegmentAborted
             return await self._outcomes.settled(delivery, execution)
         finally:
             await segment.end()
@@ -231,9 +233,13 @@ class Executor:
         self, execution: Execution, registration: Registration, delivery: Delivery, alone: bool
     ) -> None:
         """Obeys, replays, goes on, and commits the end; leaves by an interruption otherwise."""
+        claims = execution.instance.claims_without_progress
+        if claims >= self._settings.solitary_claims and not alone:
+            # With the claim uncommitted: to wait for the others is not to fail once more.
+            raise execution.interrupted(Crowded())
         try:
-            await self._obey(execution, delivery)
-            await self._check_poison(execution, delivery, alone)
+            await self._obey(execution)
+            await self._check_poison(execution, delivery)
             if execution.instance.rollback == "running":
                 await self._compensate(execution, registration)
             else:
@@ -243,43 +249,47 @@ class Executor:
         except Controlled:
             raise await endings.give_back(execution) from None
 
-    async def _obey(self, execution: Execution, delivery: Delivery) -> None:
+    async def _obey(self, execution: Execution) -> None:
         """Commits the claim where it must be, with what the inbox asks for."""
         await execution.inbox.refresh()
-        decision = execution.inbox.decision
-        in_flight = any(entry.state in IN_FLIGHT for entry in execution.journal.values())
-        if decision.acts and not in_flight:
-            decision = await self._feasible(execution, decision, delivery)
-            ended = await endings.obey(execution, decision)
+        if execution.controlled:
+            await self._refuse_restarts(execution)
+            ended = await endings.obey(execution, execution.inbox.decision)
             if ended is not None:
                 raise execution.interrupted(ended)
+        elif execution.instance.is_paused:
+            # Its door was opened by a control that has to wait.
+            raise execution.interrupted(NotYet())
         elif not execution.fused:
             await execution.secure()
 
-    async def _feasible(
-        self, execution: Execution, decision: Decision, delivery: Delivery
-    ) -> Decision:
-        """The decision, without a restart from a step that there is not."""
-        command = decision.command
-        if decision.action is not Action.RESTART or command is None or command.from_step is None:
-            return decision
-        if any(entry.name == command.from_step for entry in execution.journal.values()):
-            return decision
-        await self._outcomes.unknown_step(delivery, command.from_step)
-        return Decision(taken=decision.taken, control=decision.control)
+    async def _refuse_restarts(self, execution: Execution) -> None:
+        """Takes out those from a step that cannot be."""
+        while why := endings.why_not(execution, decision := execution.inbox.decision):
+            seq = decision.taken[-1]
+            message = execution.inbox.find(seq)
+            if message is not None:
+                await self._outcomes.refuse_control(execution.instance.key, message, why)
+            execution.inbox.settle([seq])
+            execution.root.segment.taken.append(seq)
 
-    async def _check_poison(self, execution: Execution, delivery: Delivery, alone: bool) -> None:
-        """Ends what takes its process down again and again; first it runs alone (rule 23)."""
-        claims = execution.instance.claims_without_progress
-        if claims >= self._settings.poison_claims:
+    async def _goes_on(self, execution: Execution) -> bool:
+        """Whether a control asks for more of what has just ended, such as a restart that stood
+        behind a terminate, or had to wait until all was undone."""
+        if not (execution.instance.status.ended and execution.inbox.may_hold):
+            return False
+        await execution.inbox.refresh()
+        return execution.inbox.decision.action is not None
+
+    async def _check_poison(self, execution: Execution, delivery: Delivery) -> None:
+        """Ends what has taken its process down again and again, even alone (rule 23)."""
+        if execution.instance.claims_without_progress >= self._settings.poison_claims:
             await self._outcomes.bury(delivery, POISONED, "no progress in too many claims")
             await endings.fail(
                 execution,
                 ErrorInfo(name=POISONED, message="ended after too many claims without progress"),
             )
             raise execution.interrupted(Parked())
-        if claims >= self._settings.solitary_claims and not alone:
-            raise execution.interrupted(Crowded())
 
     async def _advance(self, execution: Execution, registration: Registration) -> None:
         try:
@@ -288,9 +298,6 @@ class Executor:
             await endings.complete(execution, output)
         except Exception as error:
             execution.raise_if_interrupted()
-            if await execution.end_straggler(execution.root) and execution.fused:
-                # Unfused, the same delivery keeps the steps before it.
-                raise execution.interrupted(SegmentAborted()) from error
             log.warning("workflow_errored", error=type(error).__name__, reason=str(error))
             if execution.compensations:
                 raise await endings.roll_back(execution, Status.ERRORED, describe(error)) from error
@@ -305,7 +312,6 @@ class Executor:
             pass
         except Exception:  # noqa: BLE001 - the failure that brought it here
             execution.raise_if_interrupted()
-        await execution.end_straggler(execution.root)
         execution.replaying = False
         branch = Branch(
             execution.instance, UNDO, execution.journal.values(), execution.root.segment
@@ -326,17 +332,22 @@ class Executor:
             raise NonRetryableError("input_unreadable", str(error)) from error
         root = execution.root
         if start.start_at is not None:
-            if start.start_at > self._clock.now():
-                early = ReplayEnd() if execution.replaying else Suspended(start.start_at)
-                raise root.interrupted(early)
+            if start.start_at > self._clock.now() and not execution.replaying:
+                raise root.interrupted(Suspended(start.start_at))
             root.now = max(root.now, start.start_at)
         context = WorkflowContext(execution, root, Options())
         try:
             return await registration.workflow.run(context, start)
         finally:
+            left = root.entered is not None
+            await execution.close(root)
             # Whatever the workflow made of its interruption, that is how this run ends.
             execution.raise_if_interrupted()
             root.raise_if_interrupted()
+            if left and execution.fused:
+                # Unfused, the same delivery keeps the steps before it.
+                raise execution.interrupted(SegmentAborted())
+            execution.raise_if_misused()
 
     async def _release(self, execution: Execution) -> None:
         try:
@@ -355,7 +366,7 @@ class Executor:
             return await self._outcomes.lost_claim()
         except (Transient, Dropped) as error:
             return await self._outcomes.dropped(delivery, str(error))
-        except Exception:
+        except (Exception, Interruption):
             # A defect of ours: the message comes again rather than being lost with the worker.
             log.exception("delivery_failed")
             if command is not None and delivery.attempt >= self._settings.poison_claims:

@@ -67,6 +67,10 @@ class Inbox:
                 return message
         return None
 
+    def find(self, seq: int) -> InboxMessage | None:
+        """The message with that number, as long as it waits."""
+        return next((message for message in self._messages if message.seq == seq), None)
+
     def settle(self, seqs: Iterable[int]) -> None:
         """Takes messages out that the next commit marks as read."""
         self._taken.update(seqs)
@@ -88,6 +92,14 @@ def name_of(message: InboxMessage) -> str:
     return f"{message.category}/{message.type}"
 
 
+DETAILS = {
+    "workflow_ended": "has ended",
+    "workflow_not_found": "never came",
+    "unknown_step": "has no such step in its journal",
+    "rolled_back": "has undone its steps: restart it without `fromStep`",
+}
+
+
 def stray_letter(key: InstanceKey, message: InboxMessage, reason: str) -> DeadLetter | None:
     """A signal or control that nobody will read; a notice that nobody waits for is no loss."""
     if message.category == "notice":
@@ -98,13 +110,12 @@ def stray_letter(key: InstanceKey, message: InboxMessage, reason: str) -> DeadLe
     else:
         subject = subjects.control(key.kind)
         body = message.payload
-    found = "has ended" if reason == "workflow_ended" else "never came"
     return DeadLetter(
         origin=f"inbox/{message.seq}",
         subject=subject,
         headers={} if message.actor is None else {subjects.ACTOR: message.actor},
         body=body,
         reason=reason,
-        detail=f"{key} {found}",
+        detail=f"{key} {DETAILS[reason]}",
         at=message.created_at,
     )

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from shared.workflow.errors import NonRetryableError
+from shared.workflow.errors import NonRetryableError, WorkflowMisuse
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
         None when there is none. The reference's formula: delay · 2^(attempt - 1).
         """
-        if isinstance(error, NonRetryableError) or attempt >= self.max_attempts:
+        hopeless = isinstance(error, NonRetryableError | WorkflowMisuse)
+        if hopeless or attempt >= self.max_attempts:
             return None
         if self.backoff == "constant":
             factor = 1

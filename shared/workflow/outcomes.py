@@ -14,8 +14,9 @@ from shared.workflow.commands import Command, parent_of
 from shared.workflow.endings import pause_for_mismatch
 from shared.workflow.errors import JournalMismatch, RetryLater, Undecodable
 from shared.workflow.execution import Execution
+from shared.workflow.inbox import stray_letter
 from shared.workflow.ports import Clock, Delivery, InstanceStore
-from shared.workflow.records import DeadLetter, InstanceKey, Refusal
+from shared.workflow.records import DeadLetter, InboxMessage, InstanceKey, Refusal
 from shared.workflow.settings import EngineSettings
 
 log = structlog.get_logger()
@@ -39,9 +40,13 @@ class Outcomes:
     async def settled(self, delivery: Delivery, execution: Execution) -> str:
         """All is committed, published and shown: ended, or waiting for what `due_at` or the inbox
         brings."""
-        status = execution.instance.status
+        instance = execution.instance
+        status = instance.status
         if status.ended and execution.inbox.may_hold:
-            await self._store.bury_stray(execution.instance.key)
+            await self._store.bury_stray(instance.key)
+        if status.ended and instance.parent is not None:
+            # Its notice lies in the inbox already; this only spares the parent the wait for it.
+            await self._after_commit.wake(instance.parent.key)
         await delivery.ack()
         return status.value if status.ended or status is Status.PAUSED else "parked"
 
@@ -64,7 +69,7 @@ class Outcomes:
     async def dropped(self, delivery: Delivery, reason: str) -> str:
         """Trouble that is no attempt: the message comes again soon and the journal is replayed."""
         log.warning("run_dropped", reason=reason)
-        await delivery.nak(min(5.0, 0.25 * 2 ** min(delivery.attempt - 1, 5)))
+        await delivery.nak(_again_seconds(delivery))
         return "dropped"
 
     async def undecodable(self, delivery: Delivery, detail: str) -> str:
@@ -78,7 +83,10 @@ class Outcomes:
     async def hopeless(self, delivery: Delivery, command: Command) -> str:
         """Met errors of ours each time: a start goes to the dead letters, due_at wakes again."""
         if command.start is not None:
-            await self.bury(delivery, "poisoned", "an unexpected error in too many deliveries")
+            detail = "an unexpected error in too many deliveries"
+            await self.bury(delivery, "poisoned", detail)
+            if await self._store.load(command.key) is None:
+                await self._tell_parent(delivery, ErrorInfo(name="poisoned", message=detail))
         await delivery.term("poisoned")
         return "poisoned"
 
@@ -95,22 +103,28 @@ class Outcomes:
         if reason in {"parked", "paused", "ended"}:
             # Whoever committed that may have died right after.
             await self._after_commit.tell_again(command.key)
-        start = command.start
-        if start is not None and start.parent is not None and start.parent != refusal.parent:
-            exists = ErrorInfo(name="child_exists", message=f"{command.key} was there before")
-            await self._tell_parent(delivery, exists)
+        if command.is_foreign(refusal.parent):
+            return await self.exists(delivery, command)
         await delivery.ack()
         return reason
 
+    async def exists(self, delivery: Delivery, command: Command) -> str:
+        """A child's start met an instance that is somebody else's: its parent is told."""
+        error = ErrorInfo(name="child_exists", message=f"{command.key} was there before")
+        await self._tell_parent(delivery, error)
+        await delivery.ack()
+        return "exists"
+
     async def _refused_message(self, delivery: Delivery, command: Command, refusal: Refusal) -> str:
         """It lies in the inbox. While another transaction holds the instance nobody knows whether
-        that one has seen it; an owner between two transactions will."""
+        that one has seen it; an owner between two transactions will. Where it opens no door, it
+        has been read already or has to wait."""
         reason = refusal.reason
-        if reason in {"busy", "parked"}:
-            await delivery.nak(0.25)
-            return reason
         if reason == "leased" and command.message and command.message.type == Action.PAUSE:
             await self._after_commit.tell_pausing(command.key)
+        if reason == "busy" or refusal.held:
+            await delivery.nak(_again_seconds(delivery))
+            return "busy"
         if reason == "ended":
             await self._store.bury_stray(command.key)
             await self._after_commit.tell_again(command.key)
@@ -127,7 +141,7 @@ class Outcomes:
             return
         if parent is not None:
             notice = refusal_of(child, parent, error, self._clock.now())
-            await self._store.keep(parent.key, [notice])
+            await self._store.keep(notice.to, [notice.message])
             await self._after_commit.wake(parent.key)
 
     async def mismatched(
@@ -143,10 +157,12 @@ class Outcomes:
         await delivery.ack()
         return "mismatched"
 
-    async def unknown_step(self, delivery: Delivery, step: str) -> None:
-        """A restart from a step that the journal does not have is not carried out."""
-        log.warning("restart_refused", step=step)
-        await self.bury(delivery, "unknown_step", f"the journal has no step {step!r}")
+    async def refuse_control(self, key: InstanceKey, message: InboxMessage, why: str) -> None:
+        """A restart from a step that cannot be is not carried out."""
+        log.warning("restart_refused", reason=why)
+        letter = stray_letter(key, message, why)
+        if letter is not None:
+            await self._store.bury(letter)
 
     async def bury(self, delivery: Delivery, reason: str, detail: str) -> None:
         """Keeps the message with the dead letters; settling it is the caller's."""
@@ -166,3 +182,8 @@ class Outcomes:
         """Whether a wake has been given back so often that due_at, which brings another, will do;
         else those of one long step would gather and all come again four times a second."""
         return command.start is None and delivery.attempt >= self._settings.poison_claims
+
+
+def _again_seconds(delivery: Delivery) -> float:
+    """Soon at first; later and later where a long step holds the instance or trouble lasts."""
+    return min(5.0, 0.25 * 2.0 ** min(delivery.attempt - 1, 5))

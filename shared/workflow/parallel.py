@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -61,23 +62,28 @@ async def run_branches(
         if entry is None:
             entry = slot.entry("started", started_at=execution.clock.now())
             execution.gather(branch, entry)
+            # Before anything of a branch: a path that nobody remembers is begun anew.
+            await execution.commit_running(branch)
+        place = f"{branch.path}{slot.position}."
         branches = [
-            _branch_off(
-                execution, branch, f"{branch.path}{slot.position}.{number}/", entry.finished
-            )
+            _branch_off(execution, branch, f"{place}{number}/", entry.finished)
             for number in range(len(runs))
         ]
         first = _first_failure(entry.result)
         outcomes, seen = await _all(execution, branches, runs, fail_fast=fail_fast)
         first = seen if first is None else first
+        for each in branches:
+            # What has gathered there, such as a sleep's beginning, commits with the path.
+            branch.segment.absorb(each.segment)
+        _await_calls(execution, branch, outcomes, place)
         if fail_fast and first is not None:
             failed = Failed(first, outcomes[first].error)
             raise _fail(execution, branch, branches, entry, failed)
-        _raise_quiet(branch, branches, outcomes)
+        _raise_quiet(branch, outcomes)
         if entry.finished:
             branch.advance(entry)
         else:
-            complete = replace(entry, state="complete", finished_at=_latest(branches))
+            complete = replace(entry, state="complete", finished_at=_latest(branch, branches))
             execution.gather(branch, complete)
         return [outcome.error or outcome.result for outcome in outcomes]
 
@@ -93,14 +99,13 @@ def _fail(
     if entry.finished:
         branch.advance(entry)
     else:
-        _pass_on(branch, branches)
         execution.gather(
             branch,
             replace(
                 entry,
                 state="failed",
                 result=msgspec.json.encode(failed.number),
-                finished_at=_latest(branches),
+                finished_at=_latest(branch, branches),
                 error=describe(failed.error),
             ),
         )
@@ -124,40 +129,42 @@ async def _all(
     execution: Execution, branches: Sequence[Branch], runs: Sequence[Run], *, fail_fast: bool
 ) -> tuple[list[Outcome], int | None]:
     """How each has left off, and which failed first."""
-    tasks = {
-        asyncio.create_task(_one(execution, branch, run)): number
-        for number, (branch, run) in enumerate(zip(branches, runs, strict=True))
-    }
     first: int | None = None
-    pending = set(tasks)
+
+    def failed(number: int) -> None:
+        nonlocal first
+        first = number if first is None else first
+        for each in branches:
+            # What is under way is let finish, so that its outcome is known.
+            each.stopped = each.stopped or fail_fast
+
+    tasks = [
+        asyncio.create_task(_one(execution, branch, run, partial(failed, number)))
+        for number, (branch, run) in enumerate(zip(branches, runs, strict=True))
+    ]
     try:
-        while pending:
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in sorted(done, key=tasks.__getitem__):
-                if task.result().error is not None and first is None:
-                    first = tasks[task]
-            if fail_fast and first is not None:
-                # What is under way is let finish, so that its outcome is known.
-                for branch in branches:
-                    branch.stopped = True
+        if tasks:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         # By trouble of one of them, or by a drain: none may act after the run's end.
-        for task in pending:
+        for task in tasks:
             task.cancel()
-        if pending:
-            await asyncio.wait(pending)
-        for branch in branches:
-            await branch.segment.end()
+        await asyncio.gather(*tasks, return_exceptions=True)
     return [task.result() for task in tasks], first
 
 
-async def _one(execution: Execution, branch: Branch, run: Run) -> Outcome:
+async def _one(
+    execution: Execution, branch: Branch, run: Run, failed: Callable[[], None]
+) -> Outcome:
     try:
         try:
             result = await run(branch)
         finally:
+            await execution.close(branch)
+            await branch.segment.end()
             execution.raise_if_interrupted()
             branch.raise_if_interrupted()
+            execution.raise_if_misused()
         try:
             branch.check_used_up()
         except Interruption as mismatch:
@@ -165,21 +172,32 @@ async def _one(execution: Execution, branch: Branch, run: Run) -> Outcome:
     except QUIET as interruption:
         return Outcome(interruption=interruption)
     except Exception as error:  # noqa: BLE001 - whatever a branch raises is its end
-        await execution.end_straggler(branch)
+        failed()
         return Outcome(error=error)
     return Outcome(result=result)
 
 
-def _raise_quiet(branch: Branch, branches: Sequence[Branch], outcomes: Sequence[Outcome]) -> None:
+def _await_calls(
+    execution: Execution, branch: Branch, outcomes: Sequence[Outcome], place: str
+) -> None:
+    """Suspends the path, whatever else has happened, while nobody knows what became of a call on
+    one of its branches: a failure would leave it behind, and a control is not obeyed before."""
+    waits = _waits(outcomes)
+    if waits and execution.in_flight(branch.segment, place):
+        raise branch.interrupted(_together(waits))
+
+
+def _raise_quiet(branch: Branch, outcomes: Sequence[Outcome]) -> None:
     """Interrupts the path if any branch has more to do, once none of them can go on now."""
-    quiet = [each.interruption for each in outcomes if each.interruption is not None]
-    if not quiet:
-        return
-    _pass_on(branch, branches)
     for kind in (Controlled, ReplayEnd, Stopped):
-        if any(isinstance(each, kind) for each in quiet):
+        if any(isinstance(each.interruption, kind) for each in outcomes):
             raise branch.interrupted(kind())
-    raise branch.interrupted(_together([each for each in quiet if isinstance(each, Suspended)]))
+    if waits := _waits(outcomes):
+        raise branch.interrupted(_together(waits))
+
+
+def _waits(outcomes: Sequence[Outcome]) -> list[Suspended]:
+    return [each.interruption for each in outcomes if isinstance(each.interruption, Suspended)]
 
 
 def _together(waits: Sequence[Suspended]) -> Suspended:
@@ -192,14 +210,8 @@ def _together(waits: Sequence[Suspended]) -> Suspended:
     )
 
 
-def _pass_on(branch: Branch, branches: Sequence[Branch]) -> None:
-    """What has gathered on the branches, such as a sleep's beginning, commits with the path."""
-    for each in branches:
-        branch.segment.absorb(each.segment)
-
-
-def _latest(branches: Sequence[Branch]) -> datetime:
-    return max(branch.now for branch in branches)
+def _latest(branch: Branch, branches: Sequence[Branch]) -> datetime:
+    return max((each.now for each in branches), default=branch.now)
 
 
 def _first_failure(result: bytes | None) -> int | None:

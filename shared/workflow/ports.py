@@ -17,6 +17,7 @@ from shared.workflow.records import (
     InboxMessage,
     Instance,
     InstanceKey,
+    Notice,
     OutboxMessage,
     Refusal,
     StreamPosition,
@@ -83,6 +84,10 @@ class Transaction(Protocol):
 
     async def write(self, instance: Instance, checkpoint: Checkpoint) -> Committed:
         """Writes what a segment leaves, fenced by the instance's epoch. Raises LostClaim."""
+        ...
+
+    async def tell(self, notice: Notice) -> None:
+        """Puts a notice into the inbox of another instance of the service."""
         ...
 
     async def commit(self) -> None:

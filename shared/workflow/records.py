@@ -31,6 +31,10 @@ class EntryKey(NamedTuple):
 FINISHED = frozenset({"complete", "skipped", "failed", "unknown"})
 """States of entries that no later run changes."""
 
+IN_FLIGHT = frozenset({"calling", "verifying"})
+"""States of a call's attempt that was committed and whose outcome is not known; in the second, a
+look-up has failed and comes again."""
+
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the journal."""
@@ -67,6 +71,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a replay takes it as it is."""
         return self.state in FINISHED
 
+    @property
+    def in_flight(self) -> bool:
+        """Whether it is a call whose outcome is not known."""
+        return self.state in IN_FLIGHT
+
 
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message written in the transaction whose effect it tells, published after the commit."""
@@ -101,6 +110,13 @@ class InboxMessage(msgspec.Struct, frozen=True, kw_only=True):
     """Signals and controls count in this order, whoever stores them first."""
     created_at: datetime
     """Business time."""
+
+
+class Notice(NamedTuple):
+    """A message from one instance to another, written with what it tells of."""
+
+    to: InstanceKey
+    message: InboxMessage
 
 
 class Parent(NamedTuple):
@@ -162,6 +178,11 @@ class Instance(msgspec.Struct, kw_only=True):
     retired: bool = False
     """Retention has deleted its journal and its bodies (rule 17)."""
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether a control has paused it; what another build left goes on by itself."""
+        return self.status is Status.PAUSED and self.wake_at is None
+
 
 class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a start brings for an instance that does not exist yet."""
@@ -205,6 +226,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """busy: another transaction holds it now; leased: another worker owns it; parked: not due;
     paused; ended; absent: a wake for an instance that is not there."""
+    held: bool = False
+    """Another transaction holds the instance, so the reason may be over with its commit."""
     parent: Parent | None = None
     """Of the instance that is there: a child's start may have met somebody else's."""
     retry_seconds: float | None = None
@@ -231,8 +254,6 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     taken: tuple[int, ...] = ()
     """Rows of the inbox that are read with this commit."""
-    notice: InboxMessage | None = None
-    """For the inbox of the instance's parent (rule 24)."""
     keep_before: int | None = None
     """Of a restart: the operations before this position are kept for the new run (rule 14)."""
 

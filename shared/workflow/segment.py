@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 
 from shared.workflow.ports import InstanceStore, Transaction
-from shared.workflow.records import Entry, OutboxMessage
+from shared.workflow.records import Entry, Notice, OutboxMessage
 
 
 class Segment:
@@ -70,6 +70,12 @@ class Segment:
                 await self.transaction.commit()
             finally:
                 await self.end()
+
+    async def tell(self, notices: Iterable[Notice]) -> None:
+        """Writes notices to other instances with what is about to be committed."""
+        if self.transaction is not None:
+            for notice in notices:
+                await self.transaction.tell(notice)
 
     async def end(self) -> None:
         """Gives the connection back, rolling back what was not committed."""

@@ -18,7 +18,6 @@ from shared.workflow.errors import (
     StepCancelled,
     StepTimeout,
     Transient,
-    WorkflowMisuse,
 )
 from shared.workflow.execution import Execution
 from shared.workflow.options import Options
@@ -66,14 +65,13 @@ async def _attempt(
                 return await _run(execution, branch, slot, body, options)
         except Transient as error:
             raise execution.interrupted(Dropped(str(error))) from error
-        except WorkflowMisuse:
-            raise
         except Exception as error:
             if execution.is_transient(branch, error):
                 raise execution.interrupted(Dropped(str(error))) from error
             failure = Failure(slot.key, slot.attempt, started_at, error)
             if execution.fused:
                 raise execution.interrupted(SegmentAborted(failure)) from error
+            await branch.segment.end()
     return await settle_failure(execution, branch, slot, failure, options)
 
 

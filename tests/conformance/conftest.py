@@ -14,13 +14,16 @@ from shared.jetstream import topology
 from shared.jetstream.connection import connect, jetstream
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.status import JetStreamStatusBucket
+from shared.messages.workflows import Status
 from shared.postgres.migrations import ENGINE_SQL
 from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.testing.memory import MemoryStore
+from shared.testing.memory_status import MemoryStatusBucket
 from shared.testing.rig import DueStore, Rig
 from shared.testing.samples import EFFECTS_SQL, SampleWorkflow, StartSample
 from shared.testing.servers import Databases
+from shared.workflow.records import InstanceKey
 from shared.workflow.registry import register
 from shared.workflow.settings import EngineSettings
 
@@ -36,6 +39,13 @@ class Bench(Protocol):
     def workflow(self) -> SampleWorkflow: ...
 
     async def effects(self, workflow_id: str) -> list[str]: ...
+    async def dead_letters(self) -> list[tuple[str, str]]:
+        """Reason and subject of each, as they came."""
+        ...
+
+    async def shown(self, key: InstanceKey) -> Status | None:
+        """The status as the bucket has it."""
+        ...
 
 
 LEASE_SECONDS = 0.5
@@ -45,17 +55,37 @@ class MemoryBench:
     def __init__(self, settings: EngineSettings) -> None:
         self.workflow = SampleWorkflow()
         self.store = MemoryStore(monotonic)
-        self.rig = Rig([register(StartSample, self.workflow)], store=self.store, settings=settings)
+        self.statuses = MemoryStatusBucket()
+        self.rig = Rig(
+            [register(StartSample, self.workflow)],
+            store=self.store,
+            statuses=self.statuses,
+            settings=settings,
+        )
 
     async def effects(self, workflow_id: str) -> list[str]:
         return [args[1] for _, args in self.store.effects if args[0] == workflow_id]
 
+    async def dead_letters(self) -> list[tuple[str, str]]:
+        return [(letter.reason, letter.subject) for letter in self.store.dead_letters.values()]
+
+    async def shown(self, key: InstanceKey) -> Status | None:
+        stored = await self.statuses.get(key)
+        return None if stored is None else stored.document.status
+
 
 class RealBench:
-    def __init__(self, rig: Rig, store: PostgresStore, workflow: SampleWorkflow):
+    def __init__(
+        self,
+        rig: Rig,
+        store: PostgresStore,
+        workflow: SampleWorkflow,
+        statuses: JetStreamStatusBucket,
+    ):
         self.rig = rig
         self.store = store
         self.workflow = workflow
+        self.statuses = statuses
 
     async def effects(self, workflow_id: str) -> list[str]:
         async with self.store.transaction() as transaction:
@@ -63,6 +93,17 @@ class RealBench:
                 "SELECT step FROM effects WHERE workflow_id = $1 ORDER BY id", workflow_id
             )
         return [row["step"] for row in found]
+
+    async def dead_letters(self) -> list[tuple[str, str]]:
+        async with self.store.transaction() as transaction:
+            found = await transaction.connection.fetch(
+                "SELECT reason, subject FROM dead_letters ORDER BY id"
+            )
+        return [(row["reason"], row["subject"]) for row in found]
+
+    async def shown(self, key: InstanceKey) -> Status | None:
+        stored = await self.statuses.get(key)
+        return None if stored is None else stored.document.status
 
 
 @pytest.fixture
@@ -106,14 +147,15 @@ async def real_bench(
             stack.callback(pool.terminate)
         store = PostgresStore("sample", *pools)
         workflow = SampleWorkflow()
+        statuses = JetStreamStatusBucket(client)
         rig = Rig(
             [register(StartSample, workflow)],
             store=store,
             publisher=JetStreamPublisher(client),
-            statuses=JetStreamStatusBucket(client),
+            statuses=statuses,
             settings=engine_settings,
         )
-        yield RealBench(rig, store, workflow)
+        yield RealBench(rig, store, workflow, statuses)
 
 
 @pytest.fixture(params=["memory", "real"])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,16 +21,13 @@ from shared.jetstream.connection import close, connect
 from shared.messages import subjects
 from shared.messages.player import CreatePlayer, Progress
 from shared.messages.workflows import Accepted, Status, WorkflowStatus
-from shared.postgres.pool import create_pool
-from shared.postgres.store import PostgresStore
 from shared.runtime.handling import Work
-from shared.testing.rig import Rig
+from shared.testing.harness import Harness
 from shared.testing.servers import temporary_folder
+from shared.testing.worlds import Servers
 from shared.workflow.registry import register
 from tests.cluster import denials
 from tests.markdown import blocks, execute
-
-MakeDatabase = Callable[[str], Awaitable[str]]
 
 CURL = f"""\
 #!{sys.executable}
@@ -51,33 +47,32 @@ with urllib.request.urlopen(request) as answer:
 """As much of curl as the README uses: not every machine that runs the tests has it."""
 
 
-async def test_the_workflow_of_ones_own_gives_two_presents(make_database: MakeDatabase) -> None:
+async def test_the_workflow_of_ones_own_gives_two_presents(servers: Servers) -> None:
     shown = execute("README.md")
-    pool = await create_pool(
-        await make_database("player"), size=2, name="readme", idle_timeout_seconds=30
-    )
-    rig = Rig(
-        [register(shown["StartWelcome"], shown["WelcomeWorkflow"]())],
-        store=PostgresStore("player", pool, pool),
-    )
     player_id = uuid4()
-    async with pool.acquire() as connection:
-        work = Work(connection, rig.clock.now(), "reader", "one")
-        await create_player(work, CreatePlayer(id=player_id))
-
-    await rig.start(shown["StartWelcome"](id="one", player_id=player_id))
-    await rig.advance(timedelta(days=3))
-
-    assert await rig.output("welcome", "one") == 150
-    async with pool.acquire() as connection:
-        progress = await ReadingStore(connection, player_id).progress()
+    async with Harness.on_servers(
+        [register(shown["StartWelcome"], shown["WelcomeWorkflow"]())],
+        sql=Path("services/player/sql"),
+        servers=servers,
+    ) as harness:
+        async with harness.connection() as connection:
+            work = Work(connection, harness.now, "reader", "one")
+            await create_player(work, CreatePlayer(id=player_id))
+        welcome = await harness.start(shown["StartWelcome"](player_id=player_id))
+        await harness.advance(days=3)
+        assert welcome.output == 150
+        async with harness.connection() as connection:
+            progress = await ReadingStore(connection, player_id).progress()
     assert progress is not None
     assert progress.coins == 150
-    pool.terminate()
+
+
+async def test_the_test_of_ones_own_passes() -> None:
+    await execute("README.md")["test_a_crash_anywhere_changes_nothing"]()
 
 
 def test_the_workflow_of_ones_own_has_thirty_lines_at_most() -> None:
-    [block] = blocks("README.md", "python")
+    block, _ = blocks("README.md", "python")
     assert len([line for line in block.text.splitlines() if line]) <= 30
 
 

@@ -36,7 +36,7 @@ check: .venv/dev.stamp ## Lints, formats, types, import rules, rules without a t
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.rules
 
-bench: .venv/dev.stamp ## Measures workflows against plain transactions, and what parked ones cost
+bench: .venv/dev.stamp ## Measures workflows against plain transactions, and parked instances
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.parked
 

@@ -55,6 +55,8 @@ class Outside:
 
     def __init__(self) -> None:
         self.carried_out: Counter[str] = Counter()
+        self.repeated: Counter[str] = Counter()
+        """Asked for again though it had been carried out."""
         self.undone: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
         """Look-ups."""
@@ -68,8 +70,8 @@ class Outside:
         """Does it once a key, however often it is asked."""
         if self.before is not None:
             await self.before(call)
-        if not self.carried_out[call.idempotency_key]:
-            self.carried_out[call.idempotency_key] += 1
+        done = self.carried_out[call.idempotency_key] > 0
+        (self.repeated if done else self.carried_out)[call.idempotency_key] += 1
         if self.after is not None:
             await self.after(call)
         return f"{what} for {call.workflow_id}"
@@ -83,7 +85,7 @@ class Outside:
             return f"{what} for {call.workflow_id}"
         return NOT_FOUND
 
-    async def undo(self, call: Call, _: str | None) -> None:
+    async def undo(self, call: Call, result: str | None) -> None:  # noqa: ARG002 - others tell it
         """Takes it back."""
         self.undone[call.idempotency_key] += 1
 

@@ -17,6 +17,8 @@ from shared.testing.samples import EFFECTS_SQL
 from shared.testing.servers import Databases
 from tests.faults.sweep import LEASE_SECONDS, World
 
+KINDS = ("sample", "journey", "errand")
+
 
 @pytest.fixture
 async def world(databases: Databases, nats_url: str, tmp_path: Path) -> AsyncIterator[World]:
@@ -28,7 +30,7 @@ async def world(databases: Databases, nats_url: str, tmp_path: Path) -> AsyncIte
         client = await connect(nats_url, "sweep")
         stack.push_async_callback(client.close)
         js = jetstream(client)
-        await topology.ensure(js, "sample", ["sample"], ack_wait_seconds=LEASE_SECONDS)
+        await topology.ensure(js, "sample", KINDS, ack_wait_seconds=LEASE_SECONDS)
         pools = [
             await create_pool(url, size=6, name="sweep", idle_timeout_seconds=LEASE_SECONDS)
             for _ in range(2)

@@ -1,12 +1,14 @@
-"""A process of the sample workflow over the real servers, cut off or frozen at a point."""
+"""A process over the real servers, cut off or frozen at a point while a scene is played."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
+from typing import Protocol
 
 import msgspec
 from nats.aio.client import Client
@@ -17,7 +19,6 @@ from shared.jetstream.delivery import JetStreamDelivery
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.status import JetStreamStatusBucket
 from shared.messages import subjects
-from shared.messages.base import encode
 from shared.messages.events import EventEnvelope
 from shared.postgres.store import PostgresStore
 from shared.runtime.timekeeper import Timekeeper
@@ -31,16 +32,22 @@ from shared.testing.faults import (
     FaultyStore,
 )
 from shared.testing.rig import DueStore
-from shared.testing.samples import SampleWorkflow, StartSample
+from shared.workflow.errors import Transient
 from shared.workflow.executor import Executor
 from shared.workflow.ports import Delivery, Publisher, StatusBucket
 from shared.workflow.projection import project
-from shared.workflow.records import InstanceKey
-from shared.workflow.registry import Registry, register
+from shared.workflow.records import Entry, Instance, InstanceKey, OutboxMessage
+from shared.workflow.registry import Registration, Registry
 from shared.workflow.settings import EngineSettings
 
 LEASE_SECONDS = 0.25
-BOUND_SECONDS = 20.0
+BOUND_SECONDS = 30.0
+SETTINGS = EngineSettings(
+    lease_seconds=LEASE_SECONDS,
+    segment_seconds=10,
+    call_timeout_seconds=0.2,
+    call_grace_seconds=0.1,
+)
 
 
 class NotAsItMustBe(AssertionError):
@@ -55,6 +62,29 @@ class Mistakes:
     ack_first: bool = False
 
 
+class Part(Protocol):
+    """One instance of a workflow, and what the rest of the world does with it."""
+
+    @property
+    def key(self) -> InstanceKey: ...
+
+    def registrations(self, faults: Faults) -> list[Registration]:
+        """The workflows of a process that passes these points."""
+        ...
+
+    def cue(self, instance: Instance | None, entries: list[Entry]) -> OutboxMessage | None:
+        """What somebody publishes now that the instance stands there, each once."""
+        ...
+
+    def rest(self) -> list[OutboxMessage]:
+        """All that nobody has published yet, which they do at once."""
+        ...
+
+    async def check(self, world: World) -> None:
+        """Raises NotAsItMustBe."""
+        ...
+
+
 @dataclass
 class World:
     """The servers, and the messages that wait on them."""
@@ -63,13 +93,13 @@ class World:
     js: JetStreamContext
     store: PostgresStore
     clock: ManualClock = field(default_factory=ManualClock)
+    bound_seconds: float = BOUND_SECONDS
 
     def __post_init__(self) -> None:
         self.events_from = 1
         self._fetched: list[Msg] = []
         self.publisher = JetStreamPublisher(self.client)
         self.statuses = JetStreamStatusBucket(self.client)
-        self.workflow = SampleWorkflow()
 
     async def waiting(self) -> int:
         """Messages that are not settled yet."""
@@ -77,12 +107,20 @@ class World:
         return info.state.messages
 
     async def subscribe(self) -> None:
-        """Binds to the consumers of starts and wakes."""
+        """Binds to the consumers of starts, of wakes and signals, and of controls."""
         stream = subjects.workflows_stream("sample")
         self.queues = [
-            await self.js.pull_subscribe_bind(consumer, stream)
-            for consumer in (subjects.starts_consumer("sample"), subjects.wakes_consumer("sample"))
+            await self.js.pull_subscribe_bind(consumer("sample"), stream)
+            for consumer in (
+                subjects.starts_consumer,
+                subjects.wakes_consumer,
+                subjects.controls_consumer,
+            )
         ]
+
+    async def begin(self) -> None:
+        """What is published from now on belongs to the part that is played next."""
+        self.events_from = (await self.js.stream_info(subjects.EVENTS_STREAM)).state.last_seq + 1
 
     async def next_message(self) -> Delivery | None:
         """The next delivery, or None when nothing comes for a moment."""
@@ -104,7 +142,7 @@ async def _fetch(queue: JetStreamContext.PullSubscription) -> list[Msg]:
 class Process:
     """One replica, as far as this sweep goes: deliveries, the timekeeper, the relay."""
 
-    def __init__(self, world: World, faults: Faults, mistakes: Mistakes):
+    def __init__(self, world: World, part: Part, faults: Faults, mistakes: Mistakes):
         self._world = world
         self._faults = faults
         self._mistakes = mistakes
@@ -112,16 +150,17 @@ class Process:
         store: DueStore = FaultyStore(mistakes.store(world.store, statuses), faults)
         publisher: Publisher = FaultyPublisher(world.publisher, faults)
         self._store = store
+        self._publisher = publisher
         self._timekeeper = Timekeeper(store, publisher, world.clock, interval_seconds=1)
         self._executor = Executor(
             service="sample",
-            registry=Registry([register(StartSample, world.workflow)]),
+            registry=Registry(part.registrations(faults)),
             store=store,
             publisher=publisher,
             statuses=statuses,
             clock=world.clock,
             monotonic=monotonic,
-            settings=EngineSettings(lease_seconds=LEASE_SECONDS, segment_seconds=10),
+            settings=SETTINGS,
         )
 
     async def deliver(self, delivery: Delivery) -> None:
@@ -135,8 +174,13 @@ class Process:
 
     async def tick(self) -> None:
         """What runs beside the deliveries."""
-        await self._timekeeper.tick()
-        await self._store.flush_sent()
+        with suppress(Transient):
+            await self._timekeeper.tick()
+            await self._store.flush_sent()
+            async with self._faults.around("relay"):
+                await self._world.store.relay(
+                    self._publisher.publish, older_than_seconds=0, limit=1000
+                )
 
 
 class Acknowledged:
@@ -161,18 +205,9 @@ class Acknowledged:
         """Too late."""
 
 
-async def publish_start(world: World, start: StartSample) -> None:
-    """A start, straight to NATS."""
-    world.events_from = (await world.js.stream_info(subjects.EVENTS_STREAM)).state.last_seq + 1
-    await world.js.publish(
-        subjects.start("sample"), encode(start), headers={subjects.WORKFLOW_ID: start.id or ""}
-    )
-
-
-async def finish(world: World, start: StartSample, process: Process, revive: Process) -> None:
+async def finish(world: World, part: Part, process: Process, revive: Process) -> None:
     """Runs until the instance has ended and no message waits; `revive` takes over at a cut."""
-    key = InstanceKey("sample", start.id or "")
-    deadline = monotonic() + BOUND_SECONDS
+    deadline = monotonic() + world.bound_seconds
     while monotonic() < deadline:
         # Time goes by between two deliveries, so that a second run would show another instant.
         world.clock.advance(timedelta(seconds=1))
@@ -180,8 +215,8 @@ async def finish(world: World, start: StartSample, process: Process, revive: Pro
             delivery = await world.next_message()
             if delivery is not None:
                 await process.deliver(delivery)
-            elif await world.waiting() == 0:
-                loaded = await world.store.load(key)
+            elif await world.waiting() == 0 and not await _cue(world, part):
+                loaded = await world.store.load(part.key)
                 if loaded is None:
                     raise NotAsItMustBe("an accepted start has vanished")
                 if loaded[0].status.ended:
@@ -190,49 +225,75 @@ async def finish(world: World, start: StartSample, process: Process, revive: Pro
                 await process.tick()
         except Cut:
             process = revive
-    raise NotAsItMustBe(f"{key} has not ended within {BOUND_SECONDS:g} s")
+    raise NotAsItMustBe(f"{part.key} has not ended within {world.bound_seconds:g} s")
 
 
-async def check(world: World, start: StartSample) -> None:
-    """Effect log, journal, outbox, events and status agree, each effect once."""
-    key = InstanceKey("sample", start.id or "")
-    steps = [f"step_{number}" for number in range(start.steps)]
-    loaded = await world.store.load(key)
-    if loaded is None:
-        raise NotAsItMustBe("there is no instance")
-    instance, entries = loaded
-    completed = [entry.name for entry in entries if entry.type == "step"]
-    _same("journal", completed, steps)
-    _same("states", {entry.state for entry in entries}, {"complete"})
+async def _cue(world: World, part: Part) -> bool:
+    """Publishes what somebody sends now; whether there was anything."""
+    instance, entries = await world.store.load(part.key) or (None, [])
+    message = part.cue(instance, entries)
+    if message is not None:
+        await world.publisher.publish([message])
+    return message is not None
+
+
+async def effects_of(world: World, workflow_id: str) -> list[str]:
+    """The steps of an instance that took effect, in order."""
     async with world.store.transaction() as transaction:
         rows = await transaction.connection.fetch(
-            "SELECT step FROM effects WHERE workflow_id = $1 ORDER BY id", key.id
+            "SELECT step FROM effects WHERE workflow_id = $1 ORDER BY id", workflow_id
         )
+    return [row["step"] for row in rows]
+
+
+async def check_agreement(world: World, key: InstanceKey) -> tuple[Instance, list[Entry]]:
+    """The instance and its journal; effect log, outbox, events, inbox and status agree with them,
+    each effect once."""
+    loaded = await world.store.load(key)
+    if loaded is None:
+        raise NotAsItMustBe(f"there is no {key}")
+    instance, entries = loaded
+    async with world.store.transaction() as transaction:
         outbox = await transaction.connection.fetch(
-            "SELECT message_id FROM outbox WHERE source = $1 ORDER BY seq", str(key)
+            "SELECT message_id FROM outbox WHERE source = $1 AND subject LIKE 'events.%'", str(key)
         )
-    _same("effects", [row["step"] for row in rows], steps)
+    effects = await effects_of(world, key.id)
+    same("effects, each once", sorted(effects), sorted(set(effects)))
     await world.store.flush_sent()
     await world.store.relay(world.publisher.publish, older_than_seconds=0, limit=1000)
     events = await _events(world, key.id)
-    _same("events", list(events.values()), list(range(1, start.steps + 1)))
-    _same("outbox", [row["message_id"] for row in outbox], list(events))
+    same("events", sorted(event.step for event in events.values()), sorted(effects))
+    sequences = sorted(event.sequence for event in events.values())
+    same("numbers of events", sequences, sorted(set(sequences)))
+    same("outbox", {row["message_id"] for row in outbox}, set(events))
+    same("inbox", [each.type for each in await world.store.unread(key)], [])
     stored = await world.statuses.get(key)
-    _same("status", stored.document if stored else None, project(instance, entries))
+    same("status", stored.document if stored else None, project(instance, entries))
+    return instance, entries
 
 
-async def _events(world: World, workflow_id: str) -> dict[str, int]:
-    """The instance's events as a consumer that drops repeats sees them: id to sequence."""
-    found: dict[str, int] = {}
+@dataclass
+class Heard:
+    """An event as a consumer sees it."""
+
+    step: str
+    sequence: int
+
+
+async def _events(world: World, workflow_id: str) -> dict[str, Heard]:
+    """The instance's events by id, as a consumer that drops repeats sees them."""
+    found: dict[str, Heard] = {}
     info = await world.js.stream_info(subjects.EVENTS_STREAM)
     for sequence in range(world.events_from, info.state.last_seq + 1):
         message = await world.js.get_msg(subjects.EVENTS_STREAM, sequence)
         event = msgspec.json.decode(message.data or b"", type=EventEnvelope)
         if event.workflow is not None and event.workflow.id == workflow_id:
-            found[event.id] = event.sequence or 0
-    return dict(sorted(found.items(), key=lambda item: item[1]))
+            step = msgspec.json.decode(event.data, type=dict[str, str])["step"]
+            found[event.id] = Heard(step, event.sequence or 0)
+    return found
 
 
-def _same(what: str, found: object, expected: object) -> None:
+def same(what: str, found: object, expected: object) -> None:
+    """Raises NotAsItMustBe where they differ."""
     if found != expected:
         raise NotAsItMustBe(f"{what}: {found!r} instead of {expected!r}")

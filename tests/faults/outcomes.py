@@ -1,0 +1,178 @@
+"""What came of a tree, in the form in which all its runs must be the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from shared.messages.events import EventEnvelope
+from shared.testing.trees import CallNode, ChildNode, ForkNode, Node, StartTree
+from shared.workflow.projection import project
+from shared.workflow.records import Entry, InstanceKey
+from tests.faults.twins import Service
+
+COUNTED = {"step", "compensation", "sleep", "signal", "child", "result", "patch"}
+"""Operations whose every attempt is the workflow's own; of calls, crashes make more."""
+
+
+class Ended(msgspec.Struct):
+    """One instance."""
+
+    status: str
+    rollback: str | None
+    run: int
+    output: bytes | None
+    error: object
+    finished_at: object
+    journal: dict[str, list[object]]
+    """By path: what is finished there."""
+    undone: dict[str, list[str]]
+    """By the path of what was undone."""
+    effects: dict[str, list[str]]
+    """By path."""
+    completed_steps: list[str]
+
+
+class Outcome(msgspec.Struct):
+    """All of them, and what the world was told."""
+
+    instances: dict[str, Ended]
+    events: set[object]
+    carried_out: set[str]
+    taken_back: set[str]
+    letters: list[tuple[str, str, bytes]]
+
+
+async def outcome_of(start: StartTree, service: Service) -> Outcome:
+    """Compares what must agree within one run, and returns what must be the same in all."""
+    store = service.store
+    unsure = {
+        node.name for node in _all(start.body) if isinstance(node, CallNode) and is_unsure(node)
+    }
+    instances = {str(key): await _ended(service, key) for key in store.rows}
+    events = [
+        msgspec.json.decode(message.body, type=EventEnvelope)
+        for message in service.queue.events.stored.values()
+    ]
+    same("outbox", store.sent, set(store.outbox))
+    same(
+        "events",
+        {event.id for event in events},
+        {name for name, (_, message) in store.outbox.items() if message.subject[:6] == "events"},
+    )
+    numbers = [(event.workflow and event.workflow.id, event.sequence) for event in events]
+    same("numbers of events", len(numbers), len(set(numbers)))
+    same("calls that were repeated", service.outside.repeated, set[str]())
+    same("unsettled", service.queue.waiting, [])
+    return Outcome(
+        instances,
+        {(event.id, event.name, event.occurred_at, bytes(event.data)) for event in events},
+        {key for key in service.outside.carried_out if key.split("/")[-2] not in unsure},
+        {key for key in service.outside.undone if key.split("/")[-2] not in unsure},
+        sorted(
+            (letter.reason, letter.subject, letter.body)
+            for letter in store.dead_letters.values()
+            if not letter.subject.endswith(".control")
+        ),
+    )
+
+
+def agree(found: Outcome, expected: Outcome) -> None:
+    """Raises AssertionError with the first part in which two outcomes differ."""
+    same("instances", set(found.instances), set(expected.instances))
+    for key, ended in expected.instances.items():
+        for name in Ended.__struct_fields__:
+            same(f"{name} of {key}", getattr(found.instances[key], name), getattr(ended, name))
+    for name in ("events", "carried_out", "taken_back", "letters"):
+        same(name, getattr(found, name), getattr(expected, name))
+
+
+def is_unsure(node: CallNode) -> bool:
+    """Whether nobody can tell what became of it."""
+    return node.ending == "unsure"
+
+
+async def _ended(service: Service, key: InstanceKey) -> Ended:
+    loaded = await service.store.load(key)
+    if loaded is None:
+        raise AssertionError(f"{key} has vanished")
+    instance, entries = loaded
+    status = project(instance, entries)
+    stored = await service.statuses.get(key)
+    same("status", stored and stored.document, status)
+    same("inbox", await service.store.unread(key), [])
+    paths = {each.name: each.path for each in entries if each.type != "compensation"}
+    undone = [entry for entry in entries if entry.path == "undo"]
+    begun = {each.name: each.ordinal for each in entries if each.type != "compensation"}
+    same(
+        "undone last first",
+        [entry.name for entry in undone],
+        sorted((entry.name for entry in undone), key=lambda name: -begun[name]),
+    )
+    effects = [args[1] for _, args in service.store.effects if args[0] == key.id]
+    for run_effects in _once(effects, instance.run):
+        same("effects, each once", len(run_effects), len(set(run_effects)))
+    return Ended(
+        instance.status.value,
+        instance.rollback,
+        instance.run,
+        instance.output,
+        instance.error,
+        instance.finished_at,
+        {path: list(map(_told, found)) for path, found in _by_path(entries).items()},
+        _grouped((paths[entry.name], entry.name) for entry in undone),
+        _grouped((paths.get(name.removeprefix("undo "), ""), name) for name in effects),
+        sorted(status.completed_steps),
+    )
+
+
+def _once(effects: list[str], runs: int) -> Iterator[list[str]]:
+    if runs == 1:
+        yield effects
+
+
+def _by_path(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.finished and entry.path != "undo":
+            found[entry.path].append(entry)
+    return dict(found)
+
+
+def _told(entry: Entry) -> object:
+    attempts = entry.attempts if entry.type in COUNTED else 0
+    return (
+        entry.name,
+        entry.type,
+        entry.state,
+        attempts,
+        entry.result,
+        entry.error,
+        entry.started_at,
+        entry.finished_at,
+    )
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for path, name in pairs:
+        found[path].append(name)
+    return dict(found)
+
+
+def _all(body: Iterable[Node]) -> Iterator[Node]:
+    for node in body:
+        yield node
+        if isinstance(node, ForkNode):
+            for branch in node.branches:
+                yield from _all(branch)
+        elif isinstance(node, ChildNode):
+            yield from _all(node.body)
+
+
+def same(what: str, found: object, expected: object) -> None:
+    """Raises AssertionError where they differ."""
+    if found != expected:
+        raise AssertionError(f"{what}: {found!r} instead of {expected!r}")

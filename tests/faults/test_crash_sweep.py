@@ -17,6 +17,9 @@ from shared.testing.faults import Faults, FaultyStore, FaultyTransaction
 from shared.testing.journeys import StartJourney
 from shared.testing.rig import DueStore
 from shared.testing.samples import StartSample
+from shared.workflow import executor
+from shared.workflow.compensation import Compensation
+from shared.workflow.execution import Execution
 from shared.workflow.ports import StatusBucket, Transaction
 from shared.workflow.projection import project
 from shared.workflow.records import Checkpoint, Committed, Instance
@@ -248,3 +251,29 @@ async def test_the_sweep_finds_a_missing_fence(
     monkeypatch.setattr(statements, "LOCK", unlocked)
     with pytest.raises(NotAsItMustBe):
         await sweep(world, winding, Mistakes(), freeze_at)
+
+
+async def test_the_sweep_finds_compensations_in_the_wrong_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_they_came(compensations: list[Compensation], **_: object) -> list[Compensation]:
+        return compensations
+
+    monkeypatch.setattr(executor, "sorted", as_they_came, raising=False)
+    with pytest.raises(NotAsItMustBe):
+        await sweep(world, failing_journey, Mistakes(), cut_at)
+
+
+async def test_the_sweep_finds_a_call_whose_attempt_is_made_before_its_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unrecorded(*_: object) -> None:
+        """Sends first, and forgets with the process."""
+
+    def unnoticed(*_: object) -> None:
+        """Nothing was counted."""
+
+    monkeypatch.setattr(Execution, "commit_attempt", unrecorded)
+    monkeypatch.setattr(Execution, "landed", unnoticed)
+    with pytest.raises(NotAsItMustBe):
+        await sweep(world, journey, Mistakes(), cut_at)

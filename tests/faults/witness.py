@@ -3,6 +3,7 @@ bucket."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -42,7 +43,7 @@ NOTHING_FOUND = {
 """Queries that never find anything."""
 
 
-class Witness:
+class Witness(ABC):
     """Looks once everything is still; each complaint is a sentence."""
 
     queues: ClassVar[tuple[str, ...]] = ()
@@ -89,9 +90,9 @@ class Witness:
         found += await self._own(list(events.values()))
         return [f"{self.service}: {each}" for each in found]
 
+    @abstractmethod
     async def _own(self, events: list[EventEnvelope]) -> list[str]:
         """What is wrong with what this service alone does."""
-        raise NotImplementedError
 
     async def _nothing(self, name: str, query: str) -> list[str]:
         rows = await self._pool.fetch(query)

@@ -270,7 +270,10 @@ async def test_the_sweep_finds_a_call_whose_attempt_is_made_before_its_commit(
     async def unrecorded(*_: object) -> None:
         """Sends first, and forgets with the process."""
 
+    def unnoticed(*_: object) -> None:
+        """Nothing was counted."""
+
     monkeypatch.setattr(Execution, "commit_attempt", unrecorded)
-    monkeypatch.setattr(Execution, "landed", lambda _: None)
+    monkeypatch.setattr(Execution, "landed", unnoticed)
     with pytest.raises(NotAsItMustBe):
         await sweep(world, journey, Mistakes(), cut_at)

@@ -24,6 +24,7 @@ from tests.faults.twins import (
     Cutting,
     Disturbance,
     Doubling,
+    Ending,
     Freezing,
     Pausing,
     Resending,
@@ -201,3 +202,4 @@ DISTURBANCES: st.SearchStrategy[list[Disturbance]] = st.lists(
     ),
     max_size=6,
 )
+ENDINGS = st.builds(Ending, delivery=_DELIVERIES)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from shared.messages.events import EventEnvelope
-from shared.testing.trees import CallNode, ChildNode, ForkNode, Node, StartTree
+from shared.testing.trees import CallNode, ChildNode, ForkNode, Node, StartTree, StepNode
 from shared.workflow.projection import project
 from shared.workflow.records import Entry, InstanceKey
 from tests.faults.twins import Service
@@ -51,7 +51,7 @@ async def outcome_of(start: StartTree, service: Service) -> Outcome:
     unsure = {
         node.name for node in _all(start.body) if isinstance(node, CallNode) and is_unsure(node)
     }
-    instances = {str(key): await _ended(service, key) for key in store.rows}
+    instances = {str(key): await _ended(start, service, key) for key in store.rows}
     events = [
         msgspec.json.decode(message.body, type=EventEnvelope)
         for message in service.queue.events.stored.values()
@@ -94,7 +94,34 @@ def is_unsure(node: CallNode) -> bool:
     return node.ending == "unsure"
 
 
-async def _ended(service: Service, key: InstanceKey) -> Ended:
+def _to_undo(start: StartTree, entries: Iterable[Entry]) -> set[str]:
+    """What an instance has done, or may have done, that has a compensation."""
+    nodes = {node.name: node for node in _all(start.body)}
+    found: set[str] = set()
+    for entry in entries:
+        node = nodes.get(entry.name)
+        if entry.path == "undo" or not isinstance(node, StepNode | CallNode):
+            continue
+        done = {"complete"}
+        if isinstance(node, CallNode):
+            done |= {"unknown"} if node.verified else {"unknown", "retrying"}
+        if entry.state in done and node.undone not in {"no", False}:
+            found.add(entry.name)
+    return found
+
+
+def _carried_out(start: StartTree, service: Service, key: InstanceKey, run: int) -> set[str]:
+    """What the outside world has done for a run that has a compensation."""
+    undone = {node.name for node in _all(start.body) if isinstance(node, CallNode) and node.undone}
+    names = {
+        each.split("/")[-2]
+        for each in service.outside.carried_out
+        if each.startswith(f"{key}/{run}/")
+    }
+    return names & undone
+
+
+async def _ended(start: StartTree, service: Service, key: InstanceKey) -> Ended:
     loaded = await service.store.load(key)
     if loaded is None:
         raise AssertionError(f"{key} has vanished")
@@ -103,6 +130,10 @@ async def _ended(service: Service, key: InstanceKey) -> Ended:
     stored = await service.statuses.get(key)
     same("status", stored and stored.document, status)
     same("inbox", await service.store.unread(key), [])
+    if instance.rollback is not None:
+        found = {each.name for each in entries if each.path == "undo"}
+        same("undone", found, _to_undo(start, entries))
+        same("left done", _carried_out(start, service, key, instance.run) - found, set[str]())
     paths = {each.name: each.path for each in entries if each.type != "compensation"}
     undone = [entry for entry in entries if entry.path == "undo"]
     begun = {each.name: each.ordinal for each in entries if each.type != "compensation"}

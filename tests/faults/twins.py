@@ -105,7 +105,13 @@ class Pausing(NamedTuple):
     others: int
 
 
-Disturbance = Cutting | Freezing | Doubling | Waking | Resending | Pausing
+class Ending(NamedTuple):
+    """The root is terminated with rollback after this delivery: then it may end differently."""
+
+    delivery: int
+
+
+Disturbance = Cutting | Freezing | Doubling | Waking | Resending | Pausing | Ending
 
 
 @dataclass
@@ -360,6 +366,8 @@ class Service:
         elif isinstance(disturbance, Pausing):
             await self.control(Action.PAUSE)
             self._resume_after.append(self.deliveries + disturbance.others)
+        elif isinstance(disturbance, Ending):
+            await self.control(Action.TERMINATE, rollback=True)
 
     async def _count_down(self) -> None:
         for each in tuple(self._frozen):

@@ -6,57 +6,68 @@ import asyncio
 
 import pytest
 import structlog.testing
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from shared.testing.trees import CallNode, ForkNode, SleepNode, StartTree, StepNode, WaitNode
-from tests.faults.forest import DISTURBANCES, ENDINGS, SCRIPTS, TREES, Body, named
-from tests.faults.outcomes import Outcome, agree, outcome_of, same
-from tests.faults.twins import (
+from tests.faults.disturbances import (
     Cutting,
     Disturbance,
     Doubling,
     Ending,
     Pausing,
     Script,
-    Service,
-    play,
 )
+from tests.faults.forest import (
+    DISTURBANCES,
+    ENDINGS,
+    FEW_DISTURBANCES,
+    SCRIPTS,
+    SMALL_TREES,
+    TREES,
+    Body,
+    named,
+)
+from tests.faults.outcomes import Outcome, agree, outcome_of, same
+from tests.faults.servers import ServerService
+from tests.faults.service import Service, play
+from tests.faults.sweep import World
+from tests.faults.twins import TwinService
 
 
-async def played(
-    start: StartTree, script: Script, disturbances: list[Disturbance], service: Service
-) -> Outcome:
-    await play(start, script, disturbances, service)
-    return await outcome_of(start, service)
-
-
-def run(
+async def witnessed(
     start: StartTree, script: Script, disturbances: list[Disturbance], service: Service
 ) -> Outcome:
     with structlog.testing.capture_logs() as logs:
-        outcome = asyncio.run(played(start, script, disturbances, service))
+        await play(start, script, disturbances, service)
+        outcome = await outcome_of(start, service)
     alarms = {"delivery_failed", "journal_mismatch"}
     same("alarms", [each for each in logs if each["event"] in alarms], [])
     return outcome
 
 
+def run(
+    start: StartTree, script: Script, disturbances: list[Disturbance], service: Service
+) -> Outcome:
+    return asyncio.run(witnessed(start, script, disturbances, service))
+
+
 PROPERTY = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     database=None,
     print_blob=True,
     report_multiple_bugs=False,
     phases=[Phase.explicit, Phase.generate, Phase.target, Phase.shrink],
 )
-"""Another 150 examples in each run of the tests; one that fails is printed with what repeats it."""
+"""Other examples in each run of the tests; one that fails is printed with what repeats it."""
 
 
 @PROPERTY
 @given(start=TREES, script=SCRIPTS)
 def test_fused_and_unfused_runs_do_the_same(start: StartTree, script: Script) -> None:
-    fused = run(start, script, [], Service())
-    agree(run(start, script, [], Service(unfused=True)), fused)
-    agree(run(start, script, [], Service(segment_seconds=-1)), fused)
+    fused = run(start, script, [], TwinService())
+    agree(run(start, script, [], TwinService(unfused=True)), fused)
+    agree(run(start, script, [], TwinService(segment_seconds=-1)), fused)
 
 
 @PROPERTY
@@ -64,8 +75,8 @@ def test_fused_and_unfused_runs_do_the_same(start: StartTree, script: Script) ->
 def test_a_disturbed_run_does_the_same_as_one_that_is_left_alone(
     start: StartTree, script: Script, disturbances: list[Disturbance]
 ) -> None:
-    alone = run(start, script, [], Service())
-    agree(run(start, script, disturbances, Service()), alone)
+    alone = run(start, script, [], TwinService())
+    agree(run(start, script, disturbances, TwinService()), alone)
 
 
 @PROPERTY
@@ -73,7 +84,17 @@ def test_a_disturbed_run_does_the_same_as_one_that_is_left_alone(
 def test_a_rollback_at_any_time_undoes_all_that_was_done(
     start: StartTree, disturbances: list[Disturbance], ending: Ending
 ) -> None:
-    run(start, (), [*disturbances, ending], Service())
+    run(start, (), [*disturbances, ending], TwinService())
+
+
+@settings(PROPERTY, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=SMALL_TREES, script=SCRIPTS, disturbances=FEW_DISTURBANCES)
+async def test_a_disturbed_run_on_the_servers_does_the_same(
+    world: World, start: StartTree, script: Script, disturbances: list[Disturbance]
+) -> None:
+    alone = await witnessed(start, script, [], TwinService())
+    servers = await ServerService.afresh(world)
+    agree(await witnessed(start, script, disturbances, servers), alone)
 
 
 STEP = StepNode(name="")
@@ -109,15 +130,15 @@ FOUND: dict[str, tuple[Body, list[Disturbance]]] = {
 def test_what_was_found_stays_mended(found: str) -> None:
     body, disturbances = FOUND[found]
     start = StartTree(body=named(body))
-    alone = run(start, (), [], Service())
-    agree(run(start, (), [], Service(unfused=True)), alone)
-    agree(run(start, (), disturbances, Service()), alone)
+    alone = run(start, (), [], TwinService())
+    agree(run(start, (), [], TwinService(unfused=True)), alone)
+    agree(run(start, (), disturbances, TwinService()), alone)
     for point in range(MOST_POINTS):
-        agree(run(start, (), [Cutting(0, point), *disturbances], Service()), alone)
+        agree(run(start, (), [Cutting(0, point), *disturbances], TwinService()), alone)
 
 
 @pytest.mark.rule("engine-10", "engine-19")
 def test_a_branch_of_a_branch_that_was_cut_off_is_undone_too() -> None:
     start = StartTree(body=named((fork((fork((UNDONE, SLEEP)),)),)))
     for point in range(MOST_POINTS):
-        run(start, (), [Cutting(0, point), Ending(0)], Service())
+        run(start, (), [Cutting(0, point), Ending(0)], TwinService())

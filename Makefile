@@ -36,8 +36,9 @@ check: .venv/dev.stamp ## Lints, formats, types, import rules, rules without a t
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.rules
 
-bench: .venv/dev.stamp ## Measures workflows against plain transactions
+bench: .venv/dev.stamp ## Measures workflows against plain transactions, and parked instances
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.parked
 
 storm: .venv/dev.stamp ## Kills everything at random for as long as one likes: make storm SECONDS=600
 	$(BIN)/python -m tests.faults.storm $(if $(SECONDS),--seconds $(SECONDS))

@@ -1,10 +1,10 @@
-"""The system as processes: both servers, replicas of the player service, and the gateway."""
+"""The system as processes: both servers, the services in replicas, and the gateway."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +30,39 @@ REQUEST_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
+class OwnService:
+    """A service of the test's own, beside that of players."""
+
+    name: str
+    module: str
+    kinds: tuple[str, ...]
+    sql: Path
+    """The folder of its migrations."""
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Cluster:
     """What runs, each a process that may be killed and started again on its port and data."""
 
     nats: NatsCluster
     postgres: EmbeddedPostgres
     players: tuple[ServiceProcess, ...]
+    own: tuple[ServiceProcess, ...]
+    """Replicas of the test's own service, as many."""
     gateway: ServiceProcess
-    database_url: str
-    """As the player service's role."""
+    databases: Mapping[str, str]
+    """Of each service, as its role."""
+
+    @property
+    def services(self) -> tuple[ServiceProcess, ...]:
+        """All processes but the servers."""
+        return (*self.players, *self.own, self.gateway)
+
+    @property
+    def database_url(self) -> str:
+        """As the player service's role."""
+        return self.databases["player"]
 
     @property
     def nats_url(self) -> str:
@@ -56,53 +80,63 @@ class Cluster:
 
 @asynccontextmanager
 async def running_cluster(
-    logs: Path, *, replicas: int, settings: Mapping[str, str], nats_nodes: int = 1
+    logs: Path,
+    *,
+    replicas: int,
+    settings: Mapping[str, str],
+    nats_nodes: int = 1,
+    own: OwnService | None = None,
 ) -> AsyncGenerator[Cluster]:
     """Starts each service as the one-machine stack does; `settings` are environment variables.
 
     With several `nats_nodes` there is a copy of each stream on each.
     """
-    block = authorization((*users(kinds_by_service()), TESTS), lambda _: quoted(NATS_PASSWORD))
+    kinds: dict[str, Iterable[str]] = {**kinds_by_service()}
+    sql = {"player": Path(services.__path__[0]) / "player" / "sql"}
+    if own is not None:
+        kinds[own.name], sql[own.name] = own.kinds, own.sql
+    block = authorization((*users(kinds), TESTS), lambda _: quoted(NATS_PASSWORD))
     async with (
         embedded_postgres() as postgres,
         embedded_nats_cluster(nats_nodes, block, (TESTS.name, NATS_PASSWORD)) as nats,
     ):
-        own_sql = Path(services.__path__[0]) / "player" / "sql"
-        database_url = await Databases(postgres.url).create(
-            "player", {"engine": ENGINE_SQL, "player": own_sql}
-        )
-        environment = {
-            **os.environ,
-            "STREAM_REPLICAS": str(nats_nodes),
-            "DATABASE_URL": database_url,
-            "API_KEY": API_KEY,
-            "HTTP_HOST": "127.0.0.1",
-            **settings,
+        made = Databases(postgres.url)
+        databases = {
+            name: await made.create(name, {"engine": ENGINE_SQL, name: folder})
+            for name, folder in sql.items()
         }
+
+        def process(name: str, service: str, module: str, **more: str) -> ServiceProcess:
+            environment = {**os.environ, **environment_of(nats, service), **settings, **more}
+            return service_process(name, module, logs, environment)
+
+        def replicated(service: str, module: str, **more: str) -> tuple[ServiceProcess, ...]:
+            more["DATABASE_URL"] = databases[service]
+            numbers = range(1, replicas + 1)
+            return tuple(process(f"{service}-{each}", service, module, **more) for each in numbers)
+
         cluster = Cluster(
             nats,
             postgres,
-            tuple(
-                _service(f"player-{number}", "player", nats, logs, environment)
-                for number in range(1, replicas + 1)
-            ),
-            _service("gateway", "gateway", nats, logs, environment),
-            database_url,
+            replicated("player", "services.player"),
+            replicated(own.name, own.module, **own.settings) if own else (),
+            process("gateway", "gateway", "services.gateway", API_KEY=API_KEY),
+            databases,
         )
-        own = (*cluster.players, cluster.gateway)
         try:
-            await asyncio.gather(*(each.start() for each in own))
+            await asyncio.gather(*(each.start() for each in cluster.services))
             yield cluster
         finally:
-            await asyncio.gather(*(each.stop() for each in own))
+            await asyncio.gather(*(each.stop() for each in cluster.services))
 
 
-def _service(
-    name: str, service: str, nats: NatsCluster, logs: Path, environment: Mapping[str, str]
-) -> ServiceProcess:
-    """A process of the system, under its own NATS user."""
-    url = nats.url_as(service, NATS_PASSWORD)
-    return service_process(name, f"services.{service}", logs, {**environment, "NATS_URL": url})
+def environment_of(nats: NatsCluster, user: str) -> dict[str, str]:
+    """How a process finds NATS, as a user of its own."""
+    return {
+        "NATS_URL": nats.url_as(user, NATS_PASSWORD),
+        "STREAM_REPLICAS": str(len(nats.nodes)),
+        "HTTP_HOST": "127.0.0.1",
+    }
 
 
 def service_process(

@@ -7,7 +7,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 import nats.errors
-from nats.js.errors import NoStreamResponseError, ServerError, ServiceUnavailableError
+from nats.js.errors import (
+    APIError,
+    NoStreamResponseError,
+    ServerError,
+    ServiceUnavailableError,
+)
 
 from shared.workflow.errors import Transient
 
@@ -27,6 +32,12 @@ PASSING = (
     OSError,
 )
 """A lost connection, a server that starts, a change of leader."""
+
+STILL_IN_PROCESS = 10158
+NO_SUITABLE_PEERS = 10005
+PASSING_CODES = (STILL_IN_PROCESS, NO_SUITABLE_PEERS)
+"""JetStream's error codes that pass too, both of a cluster: a message whose first copy is not yet
+on enough nodes, and a stream for whose copies not enough nodes have met yet."""
 
 DELAYS_SECONDS = (0.05, 0.1, 0.2, 0.4)
 """Covers a leader change or a quick restart; who needs longer retries at its own pace."""
@@ -48,15 +59,24 @@ async def patiently(
     for delay_seconds in DELAYS_SECONDS:
         try:
             return await exchange()
-        except PASSING:
+        except (*PASSING, APIError) as error:
+            _require_passing(error)
             await asyncio.sleep(delay_seconds)
     try:
         return await exchange()
-    except PASSING as error:
+    except (*PASSING, APIError) as error:
+        _require_passing(error)
         if lost is not None and isinstance(error, NoStreamResponseError):
             await lost()
             return await patiently(what, exchange)
         raise Transient(f"{what}: {str(error) or type(error).__name__}") from error
+
+
+def _require_passing(error: Exception) -> None:
+    if isinstance(error, PASSING):
+        return
+    if not (isinstance(error, APIError) and error.err_code in PASSING_CODES):
+        raise error
 
 
 class Together:

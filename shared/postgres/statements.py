@@ -176,13 +176,14 @@ KEEP_MESSAGE = """
     INSERT INTO inbox (kind, id, message_id, category, type, payload, actor, stream, stream_seq,
                        created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-    ON CONFLICT (kind, id, message_id) DO NOTHING
+    ON CONFLICT (kind, id, category, message_id) DO NOTHING
 """
 
 # As TAKE_DUE below, for messages whose reader was lost; those that nobody waits for come ever less.
 TAKE_UNREAD = """
     UPDATE inbox SET
-        due_at = clock_timestamp() + make_interval(secs => least(3600, 4 * 2 ^ least(wakes, 10))),
+        due_at = clock_timestamp() + make_interval(
+            secs => CASE WHEN wakes < 10 THEN least(60, 4 * 2 ^ wakes) ELSE 3600 END),
         wakes = wakes + 1
     WHERE seq IN (
         SELECT seq FROM inbox WHERE read_at IS NULL AND due_at <= clock_timestamp()
@@ -198,7 +199,7 @@ TAKE_STRAY = f"""
     WHERE b.kind = $1 AND b.id = $2 AND b.read_at IS NULL AND i.kind = b.kind AND i.id = b.id
         AND i.status IN ('complete', 'errored', 'terminated')
         AND NOT (i.retired_at IS NULL AND b.category = 'control' AND (b.type = 'restart'
-            OR (b.type = 'resume' AND i.error->>'name' = 'poisoned')))
+            OR (b.type = 'resume' AND coalesce(i.error->>'name', '') = 'poisoned')))
     RETURNING b.kind, b.id, {_QUALIFIED}
 """
 

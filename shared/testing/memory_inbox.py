@@ -30,14 +30,15 @@ class MemoryInbox:
 
     def __init__(self, monotonic: Callable[[], float]):
         self.monotonic = monotonic
-        self.rows: dict[tuple[InstanceKey, str], Row] = {}
+        self.rows: dict[tuple[InstanceKey, str, str], Row] = {}
         self._seqs = count(1)
 
     def keep(self, key: InstanceKey, messages: Iterable[InboxMessage]) -> None:
         """Adds what is not there yet."""
         for message in messages:
-            if (key, message.message_id) not in self.rows:
-                self.rows[key, message.message_id] = Row(
+            place = (key, message.category, message.message_id)
+            if place not in self.rows:
+                self.rows[place] = Row(
                     key,
                     replace(message, seq=next(self._seqs)),
                     self.monotonic() + FIRST_LOOK_SECONDS,
@@ -65,7 +66,7 @@ class MemoryInbox:
         now = self.monotonic()
         due = [row for row in self.rows.values() if not row.read and row.due_at <= now][:limit]
         for row in due:
-            row.due_at = now + min(3600, 4 * 2 ** min(row.wakes, 10))
+            row.due_at = now + (min(60, 4 * 2**row.wakes) if row.wakes < 10 else 3600)
             row.wakes += 1
         return [row.key for row in due]
 

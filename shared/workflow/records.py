@@ -100,7 +100,7 @@ class InboxMessage(msgspec.Struct, frozen=True, kw_only=True):
     seq: int = 0
     """Given by the store."""
     message_id: str
-    """Unique for the instance, so that a redelivery changes nothing (rule 13)."""
+    """Unique for the instance and the category, so that a redelivery changes nothing (rule 13)."""
     category: Literal["signal", "control", "notice"]
     type: str
     """Of a signal its type, of a control its action, of a notice the child's key."""

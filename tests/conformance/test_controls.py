@@ -205,3 +205,24 @@ async def test_a_pause_that_is_over_is_not_shown_again_by_its_redelivery(bench: 
     await rig.executor.deliver(stream.control(Action.RESUME))
     assert await rig.advance(HOUR) == ["complete"]
     assert statuses == [Status.RUNNING]
+
+
+@pytest.mark.rule("engine-2", "engine-22")
+async def test_what_another_build_left_paused_is_shown_waiting_once_it_can_be_followed(
+    bench: Bench,
+) -> None:
+    async def otherwise(ctx: WorkflowContext) -> None:
+        await ctx.step("otherwise", leave_row, "otherwise")
+
+    stream = Stream()
+    rig = replica(bench.rig, sleep_between)
+    await rig.executor.deliver(stream.start())
+    before = await rig.status(*KEY)
+    # A signal has a replica of another build look at it.
+    other = replica(bench.rig, otherwise)
+    assert await other.executor.deliver(stream.signal(Word(text="look"))) == "mismatched"
+    assert (await rig.status(*KEY)).status is Status.PAUSED
+    assert await rig.executor.deliver(stream.wake()) == "parked"
+    after = await rig.status(*KEY)
+    assert (after.status, after.wake_at, after.error) == (Status.WAITING, before.wake_at, None)
+    assert await rig.advance(HOUR) == ["complete"]

@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from shared.messages.workflows import Status
+from shared.messages.workflows import Action, Status
 from shared.testing.memory_delivery import MemoryDelivery
 from shared.testing.samples import StartSample
 from shared.workflow.records import Claim, InstanceKey
@@ -185,3 +185,14 @@ async def test_a_poisoned_instance_ends_errored(bench: Bench) -> None:
     status = await bench.rig.status("sample", "one")
     assert status.error is not None
     assert status.error.name == "poisoned"
+
+
+@pytest.mark.rule("engine-12", "engine-14")
+@pytest.mark.parametrize("action", [Action.PAUSE, Action.RESUME, Action.TERMINATE])
+async def test_a_control_that_comes_after_the_end_does_not_lie_about(
+    bench: Bench, action: Action
+) -> None:
+    await bench.rig.start(StartSample(id="one", steps=1))
+    assert await bench.rig.control("sample", "one", action) == "ended"
+    assert await bench.store.unread(InstanceKey("sample", "one")) == []
+    assert await bench.dead_letters() == [("workflow_ended", "workflows.sample.control")]

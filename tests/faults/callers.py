@@ -1,4 +1,5 @@
-"""Callers who do not give up: each repeats what it asked for until it knows the answer."""
+"""Callers who do not give up: each repeats what it asked for until it knows the answer. They do
+nothing while the gate is closed, for then NATS is about to lose what nobody has taken."""
 
 from __future__ import annotations
 
@@ -12,9 +13,11 @@ import aiohttp
 import msgspec
 from nats.aio.client import Client
 
-from shared.jetstream.connection import jetstream
-from shared.jetstream.patience import PASSING
+from shared.jetstream.publisher import JetStreamPublisher
 from shared.messages import subjects
+from shared.workflow.errors import Transient
+from shared.workflow.gate import Gate
+from shared.workflow.records import OutboxMessage
 
 FEWEST_STARTS = 2000
 PAUSE_SECONDS = 0.1
@@ -30,9 +33,10 @@ class Unexpected(Exception):
 class Callers:
     """Plays a game over HTTP and NATS, and remembers what was accepted."""
 
-    def __init__(self, http: aiohttp.ClientSession, client: Client, seed: int):
+    def __init__(self, http: aiohttp.ClientSession, client: Client, gate: Gate, seed: int):
         self._http = http
-        self._js = jetstream(client)
+        self._publisher = JetStreamPublisher(client)
+        self._gate = gate
         self._seed = seed
         self.repeats = 0
         """Calls that had to be made again."""
@@ -60,7 +64,8 @@ class Callers:
         await self._create_player(random)
         while not enough.is_set():
             [act] = random.choices(list(acts), list(acts.values()))
-            await act(random)
+            async with self._gate.beside_others():
+                await act(random)
 
     # -- what a caller does ---------------------------------------------------------------------
 
@@ -160,10 +165,13 @@ class Callers:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _publish(self, subject: str, body: Any, headers: dict[str, str]) -> None:
+        message = OutboxMessage(
+            id="", subject=subject, body=msgspec.json.encode(body), headers=headers
+        )
         while True:
             try:
-                await self._js.publish(subject, msgspec.json.encode(body), headers=headers)
-            except PASSING:
+                await self._publisher.publish([message])
+            except Transient:
                 self.repeats += 1
                 await asyncio.sleep(PAUSE_SECONDS)
             else:

@@ -1,76 +1,49 @@
-"""Kills and freezes processes at times drawn from a seed, and starts again whatever has ended."""
+"""Carries a schedule out, and starts again whatever has ended."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections import Counter
-from contextlib import suppress
-from random import Random
-from typing import NamedTuple
-
-import psutil
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack
 
 from shared.runtime.embedded.child import ChildProcess
 from tests.cluster import Cluster
+from tests.faults.schedule import Blow, Victims
 
-KILLS_PER_SECOND = 1.2
-FEWEST_KILLS = 20
-FEWEST_OF_A_CLASS = 3
-FREEZES_PER_SECOND = 0.2
-FREEZE_SECONDS = 3.0
-"""Longer than a lease: others take over what the frozen process goes on with."""
 PAUSE_SECONDS = 0.1
 
 
-class Blow(NamedTuple):
-    """One kill -9 to come, or one freeze."""
-
-    at_seconds: float
-    kind: str
-    """service, nats or postgres, which are killed; or freeze."""
-    victim: ChildProcess
-
-
-def plan(cluster: Cluster, random: Random, seconds: float) -> list[Blow]:
-    """The blows of a storm, in order."""
-    victims: dict[str, tuple[ChildProcess, ...]] = {
-        "service": (*cluster.players, cluster.gateway),
-        "nats": cluster.nats.nodes,
-        "postgres": (cluster.postgres,),
-        "freeze": (*cluster.players, cluster.gateway, *cluster.nats.nodes, cluster.postgres),
-    }
-    number = max(FEWEST_KILLS, round(seconds * KILLS_PER_SECOND))
-    killed = ("service", "nats", "postgres")
-    kinds = [kind for kind in killed for _ in range(FEWEST_OF_A_CLASS)]
-    # Services more often: most of what can go wrong is theirs.
-    kinds += random.choices(killed, (2, 1, 1), k=number - len(kinds))
-    kinds += ["freeze"] * round(seconds * FREEZES_PER_SECOND)
-    blows = (
-        Blow(random.uniform(0.02, 0.95) * seconds, kind, random.choice(victims[kind]))
-        for kind in kinds
-    )
-    return sorted(blows, key=lambda blow: blow.at_seconds)
-
-
 class Chaos:
-    """Carries a plan out; a process that starts may be killed again before it is ready."""
+    """Hits the processes of a cluster; one that starts may be hit again before it is ready."""
 
     def __init__(self, cluster: Cluster):
         self.blows: Counter[str] = Counter()
+        """Those that were struck, by kind and what was hit."""
         self.own_deaths: list[str] = []
-        """Who ended without being killed, with its last words."""
-        self._children: tuple[ChildProcess, ...] = (
-            *cluster.nats.nodes,
-            cluster.postgres,
-            *cluster.players,
-            cluster.gateway,
-        )
-        self._locks = {child.name: asyncio.Lock() for child in self._children}
+        """Who ended without being hit, with its last words."""
+        self._nats = cluster.nats
+        self._postgres = cluster.postgres
+        self._services = cluster.services
+        self._children: dict[str, ChildProcess] = {
+            child.name: child for child in (*self._nats.nodes, self._postgres, *self._services)
+        }
+        self._locks = {name: asyncio.Lock() for name in self._children}
         self._guards: list[asyncio.Task[None]] = []
+
+    def victims(self, streams: Iterable[str]) -> Victims:
+        """What a schedule may hit."""
+        return Victims(
+            services=tuple(child.name for child in self._services),
+            nodes=tuple(child.name for child in self._nats.nodes),
+            postgres=self._postgres.name,
+            streams=tuple(streams),
+        )
 
     def guard(self) -> None:
         """Starts whoever ends again, from now on until `leave`."""
-        self._guards = [asyncio.create_task(self._keep(child)) for child in self._children]
+        self._guards = [asyncio.create_task(self._keep(each)) for each in self._children.values()]
 
     async def leave(self) -> None:
         """Lets processes end, as those who stop them want it."""
@@ -78,36 +51,52 @@ class Chaos:
             guard.cancel()
         await asyncio.gather(*self._guards, return_exceptions=True)
 
-    async def rage(self, blows: list[Blow]) -> None:
-        """Kills and freezes according to the plan."""
+    async def rage(
+        self, blows: Iterable[Blow], lose: Callable[[], Coroutine[None, None, None]]
+    ) -> None:
+        """Strikes at the scheduled times; `lose` is what happens to NATS at its loss.
+
+        Returns when all is done; a leader is killed only once there is one.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        async with asyncio.TaskGroup() as thaws:
+        async with asyncio.TaskGroup() as group:
             for blow in blows:
                 await asyncio.sleep(began + blow.at_seconds - loop.time())
-                self.blows[blow.kind] += 1
-                if blow.kind == "freeze":
-                    thaws.create_task(self._freeze(blow.victim))
-                else:
-                    await self._kill(blow.victim)
+                group.create_task(lose() if blow.kind == "loss" else self._strike(blow))
 
-    async def _kill(self, child: ChildProcess) -> None:
-        async with self._locks[child.name]:
-            await self._revive(child)
-            await child.kill()
-            await child.spawn()
+    async def lose_nats(self) -> None:
+        """Ends all nodes, deletes their data and starts them again."""
+        async with AsyncExitStack() as stack:
+            for node in self._nats.nodes:
+                await stack.enter_async_context(self._locks[node.name])
+            await asyncio.gather(*(node.kill() for node in self._nats.nodes))
+            for node in self._nats.nodes:
+                await asyncio.to_thread(shutil.rmtree, node.data / "jetstream", ignore_errors=True)
+                await node.spawn()
+            self.blows["loss of NATS"] += 1
 
-    async def _freeze(self, child: ChildProcess) -> None:
+    async def _strike(self, blow: Blow) -> None:
+        if blow.kind == "leader":
+            child: ChildProcess = await self._nats.leader_of(blow.victim)
+        else:
+            child = self._children[blow.victim]
+        if blow.kind == "freeze":
+            await self._freeze(child, blow.seconds)
+        else:
+            async with self._locks[child.name]:
+                await self._revive(child)
+                await (child.stop() if blow.kind == "restart" else child.kill())
+                await child.spawn()
+        self.blows[f"{blow.kind} of {self._class_of(child)}"] += 1
+
+    async def _freeze(self, child: ChildProcess, seconds: float) -> None:
         """Like a long pause of the machine; a kill meanwhile ends it too."""
-        if child.pid is None:
-            return
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(child.pid)
-            process.suspend()
-            try:
-                await asyncio.sleep(FREEZE_SECONDS)
-            finally:
-                process.resume()
+        child.freeze()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            child.thaw()
 
     async def _keep(self, child: ChildProcess) -> None:
         while True:
@@ -121,3 +110,8 @@ class Chaos:
             self.own_deaths.append(f"{child.name} ended with {code}: {child.last_words()}")
             await asyncio.sleep(PAUSE_SECONDS)
             await child.spawn()
+
+    def _class_of(self, child: ChildProcess) -> str:
+        if child in self._nats.nodes:
+            return "NATS"
+        return "PostgreSQL" if child is self._postgres else "services"

@@ -34,7 +34,8 @@ CREATE TABLE inbox (
     wakes      integer     NOT NULL DEFAULT 0,
     -- Kept once it is read: a redelivery must find it.
     read_at    timestamptz,
-    UNIQUE (kind, id, message_id)
+    -- The sender of a signal chooses its id: it must not stand for a control's or a notice's.
+    UNIQUE (kind, id, category, message_id)
 );
 
 CREATE INDEX inbox_unread ON inbox (kind, id) WHERE read_at IS NULL;

@@ -29,7 +29,7 @@ from shared.testing.servers import Databases
 from shared.workflow.crons import Cron
 from shared.workflow.ports import Clock
 from shared.workflow.records import InstanceKey, OutboxMessage
-from shared.workflow.registry import Workflow, register
+from shared.workflow.registry import Registration, Workflow, register
 
 BOUND_SECONDS = 60.0
 
@@ -40,6 +40,7 @@ CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
 CREATE TRIGGER told AFTER INSERT OR UPDATE ON workflow_instances
     FOR EACH STATEMENT EXECUTE FUNCTION tell();
 CREATE TRIGGER told AFTER INSERT OR UPDATE ON crons FOR EACH STATEMENT EXECUTE FUNCTION tell();
+CREATE TRIGGER told AFTER INSERT ON inbox FOR EACH STATEMENT EXECUTE FUNCTION tell();
 CREATE TRIGGER told AFTER INSERT ON dead_letters FOR EACH STATEMENT EXECUTE FUNCTION tell();
 """
 
@@ -182,6 +183,7 @@ class StartService(Protocol):
         facts: Sequence[AnyHandler] = (),
         crons: Sequence[Cron] = (),
         clock: Clock | None = None,
+        others: Sequence[Registration] = (),
         **settings: Any,
     ) -> Awaitable[Replica]: ...
 
@@ -232,11 +234,12 @@ async def start_service() -> AsyncIterator[StartService]:
         facts: Sequence[AnyHandler] = (),
         crons: Sequence[Cron] = (),
         clock: Clock | None = None,
+        others: Sequence[Registration] = (),
         **settings: Any,
     ) -> Replica:
         definition = ServiceDefinition(
             "sample",
-            [register(StartSample, workflow or SampleWorkflow())],
+            [register(StartSample, workflow or SampleWorkflow()), *others],
             facts=facts,
             crons=crons,
             crons_revision=1 if crons else 0,

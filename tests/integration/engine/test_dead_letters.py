@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from shared.jetstream.connection import close, connect, jetstream
@@ -23,7 +24,7 @@ from shared.messages.dead_letters import (
     ReplayDeadLetter,
 )
 from shared.messages.problems import Refused
-from shared.messages.workflows import Wake
+from shared.messages.workflows import Action, ControlCommand, Wake
 from shared.postgres.pool import create_pool
 from shared.postgres.store import PostgresStore
 from shared.runtime.dead_letters import DeadLetterCommands, dead_letter, dead_letters
@@ -211,7 +212,8 @@ async def test_the_replay_of_a_poisoned_instance_is_its_resume(desk: Desk, subje
     letter_id = await desk.bury(subject, encode(Wake(id="one")), reason="poisoned")
     message = await desk.replay(letter_id)
     assert message.subject == subjects.control("sample")
-    assert message.body == b'{"id":"one","action":"resume"}'
+    resume = ControlCommand(id="one", action=Action.RESUME)
+    assert msgspec.json.decode(message.body, type=ControlCommand) == resume
     assert message.headers == {subjects.ACTOR: "olga"}
 
 

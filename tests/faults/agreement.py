@@ -15,7 +15,7 @@ from tests.faults.sweep import NotAsItMustBe, World
 
 async def effects_of(world: World, workflow_id: str) -> list[str]:
     """The steps of an instance that took effect, in order."""
-    async with world.store.transaction() as transaction:
+    async with world.witness.transaction() as transaction:
         rows = await transaction.connection.fetch(
             "SELECT step FROM effects WHERE workflow_id = $1 ORDER BY id", workflow_id
         )
@@ -25,26 +25,25 @@ async def effects_of(world: World, workflow_id: str) -> list[str]:
 async def check_agreement(world: World, key: InstanceKey) -> tuple[Instance, list[Entry]]:
     """The instance and its journal; effect log, outbox, events, inbox and status agree with them,
     each effect once."""
-    loaded = await world.store.load(key)
+    loaded = await world.witness.load(key)
     if loaded is None:
         raise NotAsItMustBe(f"there is no {key}")
     instance, entries = loaded
-    async with world.store.transaction() as transaction:
+    async with world.witness.transaction() as transaction:
         outbox = await transaction.connection.fetch(
             "SELECT message_id FROM outbox WHERE source = $1 AND subject LIKE 'events.%'", str(key)
         )
         letters = await transaction.connection.fetch("SELECT subject, reason FROM dead_letters")
     effects = await effects_of(world, key.id)
     same("effects, each once", sorted(effects), sorted(set(effects)))
-    await world.store.flush_sent()
-    await world.store.relay(world.publisher.publish, older_than_seconds=0, limit=1000)
+    await world.witness.relay(world.publisher.publish, older_than_seconds=0, limit=1000)
     events = await _events(world, key.id)
     same("events", sorted(event.step for event in events.values()), sorted(effects))
     sequences = sorted(event.sequence for event in events.values())
     same("numbers of events", sequences, sorted(set(sequences)))
     same("outbox", {row["message_id"] for row in outbox}, set(events))
     same("dead letters", [tuple(row) for row in letters], [])
-    same("inbox", [each.type for each in await world.store.unread(key)], [])
+    same("inbox", [each.type for each in await world.witness.unread(key)], [])
     stored = await world.statuses.get(key)
     same("status", stored.document if stored else None, project(instance, entries))
     return instance, entries

@@ -107,14 +107,14 @@ def _carried_out(start: StartTree, service: Service, key: InstanceKey, run: int)
 
 
 async def _ended(start: StartTree, service: Service, key: InstanceKey) -> Ended:
-    loaded = await service.store.load(key)
+    loaded = await service.witness.load(key)
     if loaded is None:
         raise AssertionError(f"{key} has vanished")
     instance, entries = loaded
     status = project(instance, entries)
     stored = await service.statuses.get(key)
     same("status", stored and stored.document, status)
-    same("inbox", await service.store.unread(key), [])
+    same("inbox", await service.witness.unread(key), [])
     if instance.rollback is not None:
         names = {each.name for each in entries if each.path == "undo"}
         same("undone", names, _to_undo(start, entries))

@@ -23,6 +23,7 @@ class ServerService(Service):
 
     def __init__(self, world: World):
         super().__init__(world.store, world.publisher, world.statuses, monotonic, SETTINGS)
+        self.witness = world.witness
         self._world = world
 
     @classmethod
@@ -32,7 +33,7 @@ class ServerService(Service):
             await world.js.delete_stream(stream.config.name or "")
         await topology.ensure(world.js, "sample", ["tree"], ack_wait_seconds=LEASE_SECONDS)
         await world.subscribe()
-        async with world.store.transaction() as transaction:
+        async with world.witness.transaction() as transaction:
             await transaction.connection.execute(f"TRUNCATE {TABLES}")
             await transaction.commit()
         return cls(world)
@@ -50,10 +51,11 @@ class ServerService(Service):
         world = self._world
         if await world.waiting():
             return True
-        timekeeper = Timekeeper(world.store, self.publisher, self.clock, interval_seconds=1)
+        timekeeper = Timekeeper(world.witness, self.publisher, self.clock, interval_seconds=1)
         ticked = await timekeeper.tick()
-        await world.store.flush_sent()
-        relayed = await world.store.relay(self.publisher.publish, older_than_seconds=0, limit=1000)
+        relayed = await world.witness.relay(
+            self.publisher.publish, older_than_seconds=0, limit=1000
+        )
         leased = await self._rows("SELECT 1 FROM workflow_instances WHERE due_clock = 'machine'")
         return bool(ticked or relayed or leased)
 
@@ -94,5 +96,5 @@ class ServerService(Service):
         return await self._rows("SELECT reason, subject, body FROM dead_letters")
 
     async def _rows(self, query: str) -> list[tuple[Any, ...]]:
-        async with self._world.store.transaction() as transaction:
+        async with self._world.witness.transaction() as transaction:
             return [tuple(row) for row in await transaction.connection.fetch(query)]

@@ -32,7 +32,7 @@ from shared.workflow.after_commit import wake
 from shared.workflow.call import Call, NotFound, Unknown
 from shared.workflow.errors import Interruption
 from shared.workflow.executor import Executor
-from shared.workflow.ports import Delivery, Publisher, StatusBucket
+from shared.workflow.ports import Delivery, InstanceStore, Publisher, StatusBucket
 from shared.workflow.records import InstanceKey, OutboxMessage
 from shared.workflow.registry import Registry, register
 from shared.workflow.settings import EngineSettings
@@ -138,6 +138,8 @@ class Service(ABC):
         unfused: bool = False,
     ):
         self.store = store
+        self.witness: InstanceStore = store
+        """The same, for those who look."""
         self.publisher = publisher
         self.statuses = statuses
         self.monotonic = monotonic
@@ -351,5 +353,5 @@ async def play(
 
 
 async def _all_ended(service: Service) -> bool:
-    found = [await service.store.load(key) for key in await service.keys()]
+    found = [await service.witness.load(key) for key in await service.keys()]
     return all(each is not None and each[0].status.ended for each in found)

@@ -52,7 +52,7 @@ def run(
 
 
 PROPERTY = settings(
-    max_examples=100,
+    max_examples=250,
     deadline=None,
     database=None,
     print_blob=True,

@@ -38,7 +38,7 @@ _ROUTE = """
 _CLAIM = """
     WITH due AS (
         SELECT notice_id, channel FROM notice_letters
-        WHERE channel = $1 AND state = 'pending' AND next_attempt_at <= clock_timestamp()
+        WHERE channel = $1 AND state = 'pending' AND next_attempt_at <= statement_timestamp()
         ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED
     )
     UPDATE notice_letters AS d SET

@@ -57,7 +57,7 @@ FORGET_INSTANCES = """
 FORGET_SENT = """
     DELETE FROM outbox WHERE seq IN (
         SELECT seq FROM outbox
-        WHERE sent_at < clock_timestamp() - make_interval(days => $1)
+        WHERE sent_at < statement_timestamp() - make_interval(days => $1)
         ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED)
     RETURNING 1
 """
@@ -65,7 +65,7 @@ FORGET_SENT = """
 FORGET_RESULTS = """
     DELETE FROM request_results WHERE (request, key) IN (
         SELECT request, key FROM request_results
-        WHERE created_at < clock_timestamp() - make_interval(days => $1)
+        WHERE created_at < statement_timestamp() - make_interval(days => $1)
         ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
     RETURNING 1
 """
@@ -74,7 +74,7 @@ FORGET_RESULTS = """
 FORGET_READ = """
     DELETE FROM inbox WHERE seq IN (
         SELECT b.seq FROM inbox AS b
-        WHERE b.read_at < clock_timestamp() - make_interval(days => $1) AND NOT EXISTS (
+        WHERE b.read_at < statement_timestamp() - make_interval(days => $1) AND NOT EXISTS (
             SELECT FROM workflow_instances AS i WHERE i.kind = b.kind AND i.id = b.id)
         ORDER BY b.read_at LIMIT $2 FOR UPDATE SKIP LOCKED)
     RETURNING 1

@@ -180,13 +180,15 @@ KEEP_MESSAGE = """
 """
 
 # As TAKE_DUE below, for messages whose reader was lost; those that nobody waits for come ever less.
+# What is compared with clock_timestamp(), which may differ from row to row, is never looked up in
+# an index: all that is not due would be read, twice a second.
 TAKE_UNREAD = """
     UPDATE inbox SET
         due_at = clock_timestamp() + make_interval(
             secs => CASE WHEN wakes < 10 THEN least(60, 4 * 2 ^ wakes) ELSE 3600 END),
         wakes = wakes + 1
     WHERE seq IN (
-        SELECT seq FROM inbox WHERE read_at IS NULL AND due_at <= clock_timestamp()
+        SELECT seq FROM inbox WHERE read_at IS NULL AND due_at <= statement_timestamp()
         ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
     RETURNING kind, id
 """
@@ -253,7 +255,7 @@ TAKE_DUE = """
         ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ), on_machine AS (
         SELECT kind, id FROM workflow_instances
-        WHERE due_clock = 'machine' AND due_at <= clock_timestamp()
+        WHERE due_clock = 'machine' AND due_at <= statement_timestamp()
         ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ), due AS (
         SELECT * FROM on_business UNION ALL SELECT * FROM on_machine

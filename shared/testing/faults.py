@@ -117,7 +117,8 @@ class FaultyTransaction:
         return await self._inner.journal(key, run)
 
     async def lock(self, instance: Instance, *, shared: bool = False) -> None:
-        """Passes on."""
+        """One point: until it is passed, another may take the instance."""
+        await self._faults.reach("before lock")
         await self._inner.lock(instance, shared=shared)
 
     def is_transient(self, error: Exception) -> bool:

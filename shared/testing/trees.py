@@ -114,10 +114,10 @@ class TreeOutside:
             raise ConnectionError("lost on its way")
         if mishap == "not_sent":
             raise NotSent("there is no way")
-        if mishap == "refused":
-            raise NonRetryableError("refused", "it will not be done")
         if key in self.carried_out and node.verified:
             self.repeated.add(key)
+        if mishap == "refused" and key not in self.carried_out:
+            raise NonRetryableError("refused", "it will not be done")
         self.carried_out.add(key)
         if mishap in {"unheard", "unsure"}:
             raise ConnectionError("no answer")

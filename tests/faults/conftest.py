@@ -17,6 +17,7 @@ from shared.testing.samples import EFFECTS_SQL
 from shared.testing.servers import Databases
 from tests.faults.sweep import LEASE_SECONDS, World
 
+WITNESS_SECONDS = 30.0
 KINDS = ("sample", "journey", "errand")
 
 
@@ -32,11 +33,17 @@ async def world(databases: Databases, nats_url: str, tmp_path: Path) -> AsyncIte
         js = jetstream(client)
         await topology.ensure(js, "sample", KINDS, ack_wait_seconds=LEASE_SECONDS)
         pools = [
-            await create_pool(url, size=6, name="sweep", idle_timeout_seconds=LEASE_SECONDS)
-            for _ in range(2)
+            await create_pool(url, size=6, name="sweep", idle_timeout_seconds=seconds)
+            for seconds in (LEASE_SECONDS, LEASE_SECONDS, WITNESS_SECONDS)
         ]
         for pool in pools:
             stack.callback(pool.terminate)
-        world = World(client, js, PostgresStore("sample", *pools))
+        steps, upkeep, witness = pools
+        world = World(
+            client,
+            js,
+            PostgresStore("sample", steps, upkeep),
+            PostgresStore("sample", witness, witness),
+        )
         await world.subscribe()
         yield world

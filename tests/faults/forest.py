@@ -20,10 +20,11 @@ from shared.testing.trees import (
     StepNode,
     WaitNode,
 )
-from tests.faults.twins import (
+from tests.faults.disturbances import (
     Cutting,
     Disturbance,
     Doubling,
+    Ending,
     Freezing,
     Pausing,
     Resending,
@@ -169,7 +170,12 @@ def _named(node: Node, numbers: count[int]) -> Node:
     return replace(node, **changed)
 
 
-TREES = bodies(2, False, True).map(lambda body: StartTree(body=named(body)))
+def _trees(depth: int) -> st.SearchStrategy[StartTree]:
+    return bodies(depth, False, True).map(lambda body: StartTree(body=named(body)))
+
+
+TREES = _trees(2)
+SMALL_TREES = _trees(1)
 
 # At half seconds, so that none comes at the instant of a sleep's or a wait's end.
 _SIGNALS = st.builds(
@@ -188,16 +194,14 @@ SCRIPTS: st.SearchStrategy[Script] = st.tuples(
 _DELIVERIES = st.integers(0, 25)
 _POINTS = st.integers(0, 20)
 _OTHERS = st.integers(0, 4)
-DISTURBANCES: st.SearchStrategy[list[Disturbance]] = st.lists(
-    st.one_of(
-        st.builds(Cutting, delivery=_DELIVERIES, point=_POINTS),
-        st.builds(
-            Freezing, delivery=_DELIVERIES, point=_POINTS, others=_OTHERS, long=st.booleans()
-        ),
-        st.builds(Doubling, delivery=_DELIVERIES),
-        st.builds(Waking, delivery=_DELIVERIES),
-        st.builds(Resending, delivery=_DELIVERIES),
-        st.builds(Pausing, delivery=_DELIVERIES, others=_OTHERS),
-    ),
-    max_size=6,
+_DISTURBANCE: st.SearchStrategy[Disturbance] = st.one_of(
+    st.builds(Cutting, delivery=_DELIVERIES, point=_POINTS),
+    st.builds(Freezing, delivery=_DELIVERIES, point=_POINTS, others=_OTHERS, long=st.booleans()),
+    st.builds(Doubling, delivery=_DELIVERIES),
+    st.builds(Waking, delivery=_DELIVERIES),
+    st.builds(Resending, delivery=_DELIVERIES),
+    st.builds(Pausing, delivery=_DELIVERIES, others=_OTHERS),
 )
+DISTURBANCES = st.lists(_DISTURBANCE, max_size=6)
+FEW_DISTURBANCES = st.lists(_DISTURBANCE, max_size=3)
+ENDINGS = st.builds(Ending, delivery=_DELIVERIES)

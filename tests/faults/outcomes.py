@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from shared.messages.events import EventEnvelope
-from shared.testing.trees import CallNode, ChildNode, ForkNode, Node, StartTree
+from shared.testing.trees import CallNode, ChildNode, ForkNode, Node, StartTree, StepNode
 from shared.workflow.projection import project
 from shared.workflow.records import Entry, InstanceKey
-from tests.faults.twins import Service
+from tests.faults.service import Service
 
 COUNTED = {"step", "compensation", "sleep", "signal", "child", "result", "patch"}
 """Operations whose every attempt is the workflow's own; of calls, crashes make more."""
@@ -47,35 +47,25 @@ class Outcome(msgspec.Struct):
 
 async def outcome_of(start: StartTree, service: Service) -> Outcome:
     """Compares what must agree within one run, and returns what must be the same in all."""
-    store = service.store
     unsure = {
-        node.name for node in _all(start.body) if isinstance(node, CallNode) and is_unsure(node)
+        node.name
+        for node in _all(start.body)
+        if isinstance(node, CallNode) and node.ending == "unsure"
     }
-    instances = {str(key): await _ended(service, key) for key in store.rows}
-    events = [
-        msgspec.json.decode(message.body, type=EventEnvelope)
-        for message in service.queue.events.stored.values()
-    ]
-    same("outbox", store.sent, set(store.outbox))
-    same(
-        "events",
-        {event.id for event in events},
-        {name for name, (_, message) in store.outbox.items() if message.subject[:6] == "events"},
-    )
+    instances = {str(key): await _ended(start, service, key) for key in await service.keys()}
+    events = [msgspec.json.decode(each, type=EventEnvelope) for each in await service.events()]
+    outbox = await service.outbox()
+    same("unsent", [name for name, sent in outbox.items() if not sent], [])
+    same("events", sorted(event.id for event in events), sorted(outbox))
     numbers = [(event.workflow and event.workflow.id, event.sequence) for event in events]
     same("numbers of events", len(numbers), len(set(numbers)))
     same("calls that were repeated", service.outside.repeated, set[str]())
-    same("unsettled", service.queue.waiting, [])
     return Outcome(
         instances,
         {(event.id, event.name, event.occurred_at, bytes(event.data)) for event in events},
         {key for key in service.outside.carried_out if key.split("/")[-2] not in unsure},
         {key for key in service.outside.undone if key.split("/")[-2] not in unsure},
-        sorted(
-            (letter.reason, letter.subject, letter.body)
-            for letter in store.dead_letters.values()
-            if not letter.subject.endswith(".control")
-        ),
+        sorted(each for each in await service.letters() if not each[1].endswith(".control")),
     )
 
 
@@ -89,20 +79,46 @@ def agree(found: Outcome, expected: Outcome) -> None:
         same(name, getattr(found, name), getattr(expected, name))
 
 
-def is_unsure(node: CallNode) -> bool:
-    """Whether nobody can tell what became of it."""
-    return node.ending == "unsure"
+def _to_undo(start: StartTree, entries: Iterable[Entry]) -> set[str]:
+    """What an instance has done, or may have done, that has a compensation."""
+    nodes = {node.name: node for node in _all(start.body)}
+    found: set[str] = set()
+    for entry in entries:
+        node = nodes.get(entry.name)
+        if entry.path == "undo" or not isinstance(node, StepNode | CallNode):
+            continue
+        done = {"complete"}
+        if isinstance(node, CallNode):
+            done |= {"unknown"} if node.verified else {"unknown", "retrying"}
+        if entry.state in done and node.undone not in {"no", False}:
+            found.add(entry.name)
+    return found
 
 
-async def _ended(service: Service, key: InstanceKey) -> Ended:
-    loaded = await service.store.load(key)
+def _carried_out(start: StartTree, service: Service, key: InstanceKey, run: int) -> set[str]:
+    """What the outside world has done for a run that has a compensation."""
+    undone = {node.name for node in _all(start.body) if isinstance(node, CallNode) and node.undone}
+    names = {
+        each.split("/")[-2]
+        for each in service.outside.carried_out
+        if each.startswith(f"{key}/{run}/")
+    }
+    return names & undone
+
+
+async def _ended(start: StartTree, service: Service, key: InstanceKey) -> Ended:
+    loaded = await service.witness.load(key)
     if loaded is None:
         raise AssertionError(f"{key} has vanished")
     instance, entries = loaded
     status = project(instance, entries)
     stored = await service.statuses.get(key)
     same("status", stored and stored.document, status)
-    same("inbox", await service.store.unread(key), [])
+    same("inbox", await service.witness.unread(key), [])
+    if instance.rollback is not None:
+        names = {each.name for each in entries if each.path == "undo"}
+        same("undone", names, _to_undo(start, entries))
+        same("left done", _carried_out(start, service, key, instance.run) - names, set[str]())
     paths = {each.name: each.path for each in entries if each.type != "compensation"}
     undone = [entry for entry in entries if entry.path == "undo"]
     begun = {each.name: each.ordinal for each in entries if each.type != "compensation"}
@@ -111,9 +127,9 @@ async def _ended(service: Service, key: InstanceKey) -> Ended:
         [entry.name for entry in undone],
         sorted((entry.name for entry in undone), key=lambda name: -begun[name]),
     )
-    effects = [args[1] for _, args in service.store.effects if args[0] == key.id]
-    for run_effects in _once(effects, instance.run):
-        same("effects, each once", len(run_effects), len(set(run_effects)))
+    effects = await service.effects(key.id)
+    if instance.run == 1:
+        same("effects, each once", len(effects), len(set(effects)))
     return Ended(
         instance.status.value,
         instance.rollback,
@@ -126,11 +142,6 @@ async def _ended(service: Service, key: InstanceKey) -> Ended:
         _grouped((paths.get(name.removeprefix("undo "), ""), name) for name in effects),
         sorted(status.completed_steps),
     )
-
-
-def _once(effects: list[str], runs: int) -> Iterator[list[str]]:
-    if runs == 1:
-        yield effects
 
 
 def _by_path(entries: Iterable[Entry]) -> dict[str, list[Entry]]:

@@ -24,7 +24,8 @@ from shared.testing.samples import SampleWorkflow, StartSample
 from shared.workflow.call import Call, NotFound, Unknown
 from shared.workflow.records import Entry, Instance, InstanceKey, OutboxMessage
 from shared.workflow.registry import Registration, register
-from tests.faults.sweep import World, check_agreement, effects_of, same
+from tests.faults.agreement import check_agreement, effects_of, same
+from tests.faults.sweep import World
 
 Cue = tuple[Callable[[Instance | None, list[Entry]], bool], OutboxMessage]
 """When somebody publishes what."""

@@ -1,0 +1,1 @@
+"""What the billing service answers and takes besides workflows."""

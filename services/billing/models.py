@@ -1,0 +1,138 @@
+"""The service's own values, as its store reads and its rules and saga decide them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+
+class SubscriptionStatus(StrEnum):
+    """Where a subscription stands; nothing leaves `canceled`."""
+
+    TRIALING = "trialing"
+    INCOMPLETE = "incomplete"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    CANCELED = "canceled"
+
+
+class InvoiceState(StrEnum):
+    """Where an invoice stands; a chargeback alone brings a paid one back to `open`."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    PAID = "paid"
+    VOID = "void"
+    UNCOLLECTIBLE = "uncollectible"
+
+
+class AttemptState(StrEnum):
+    """What is known of one payment attempt."""
+
+    CREATED = "created"
+    SUBMITTED = "submitted"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+    NOT_SENT = "not_sent"
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    VOID = "void"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the provider can move no more money under its key."""
+        return self in {AttemptState.SUCCEEDED, AttemptState.DECLINED, AttemptState.VOID}
+
+
+class Initiator(StrEnum):
+    """Who asked for an attempt; only what a cycle and dunning do counts as a failure."""
+
+    CYCLE = "cycle"
+    DUNNING = "dunning"
+    CUSTOMER = "customer"
+    ADMIN = "admin"
+
+    @property
+    def automatic(self) -> bool:
+        """Whether no person asked for it."""
+        return self in {Initiator.CYCLE, Initiator.DUNNING}
+
+
+DeclineClass = Literal["hard", "soft"]
+Interval = Literal["month", "year"]
+CancelReason = Literal["requested", "period_end", "non_payment", "incomplete"]
+Metric = Literal["api_calls", "storage_bytes"]
+
+
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """An amount in minor units of an ISO 4217 currency."""
+
+    amount_minor: int
+    currency: str
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider is asked to take, once per key."""
+
+    key: str
+    customer_reference: str
+    """The customer's id at the provider."""
+    payment_method: str
+    """The provider's own name of it, such as `pm_card_visa`."""
+    money: Money
+    metadata: dict[str, str] = {}
+    """Ids alone: it is shown in the provider's dashboard."""
+
+
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider is asked to give back, once per key."""
+
+    key: str
+    charge_key: str
+    provider_reference: str
+    """The payment's id at the provider."""
+    money: Money
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment as the provider knows it."""
+
+    key: str
+    reference: str
+    """Its id at the provider."""
+    state: Literal["succeeded", "declined", "pending"]
+    money: Money
+    refunded_minor: int = 0
+    decline_code: str | None = None
+    action_url: str | None = None
+    """Where the customer must confirm a pending one."""
+    payment_method: str | None = None
+
+
+class ProviderCustomer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider is told of a customer."""
+
+    customer_id: UUID
+    email: str | None
+    timezone: str
+    payment_method: str | None
+    reference: str | None = None
+    """The provider's id of them; None where it has none yet."""
+
+
+ProviderEventKind = Literal["succeeded", "declined", "pending", "refunded", "disputed"]
+
+
+class ProviderEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook whose signature held, as far as the service understands it."""
+
+    id: str
+    kind: ProviderEventKind | None
+    """None: genuine, but about nothing that the service keeps."""
+    payment: Payment | None
+    """The payment as it is after the event."""
+    occurred_at: datetime

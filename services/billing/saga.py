@@ -1,0 +1,1 @@
+"""The renewal saga as a pure state machine."""

@@ -1,0 +1,1 @@
+"""The workflows that the billing service runs."""

@@ -33,7 +33,6 @@ class InvoiceState(StrEnum):
 class AttemptState(StrEnum):
     """What is known of one payment attempt."""
 
-    CREATED = "created"
     SUBMITTED = "submitted"
     PENDING = "pending"
     UNKNOWN = "unknown"

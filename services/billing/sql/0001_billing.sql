@@ -120,18 +120,17 @@ CREATE TABLE payment_attempts (
     payment_method text NOT NULL,
     amount_minor bigint NOT NULL CHECK (amount_minor > 0),
     currency text NOT NULL,
-    state text NOT NULL CHECK (state IN ('created', 'submitted', 'pending', 'unknown',
-                                         'not_sent', 'succeeded', 'declined', 'void')),
+    state text NOT NULL CHECK (state IN ('submitted', 'pending', 'unknown', 'not_sent',
+                                         'succeeded', 'declined', 'void')),
     decline_code text,
     decline_class text CHECK (decline_class IN ('hard', 'soft')),
     action_url text,
-    -- Of an unknown or pending one: since when, look-ups made, look-ups that found nothing. Of one
-    -- not sent: how often it was tried.
+    sent_at timestamptz NOT NULL,
+    sends integer NOT NULL DEFAULT 1,
+    -- Of an unknown or pending one: since when, look-ups made, look-ups that found nothing.
     since timestamptz,
     looks integer NOT NULL DEFAULT 0,
     not_found integer NOT NULL DEFAULT 0,
-    sends integer NOT NULL DEFAULT 0,
-    last_sent_at timestamptz,
     -- Money that came for a canceled subscription or a paid period goes back under a key of its own.
     refund_state text CHECK (refund_state IN ('due', 'refunded', 'failed')),
     refund_reason text,
@@ -142,7 +141,7 @@ CREATE TABLE payment_attempts (
 );
 -- Never two attempts in flight.
 CREATE UNIQUE INDEX payment_attempts_unfinished ON payment_attempts (invoice_id)
-    WHERE state IN ('created', 'submitted', 'pending', 'unknown', 'not_sent');
+    WHERE state IN ('submitted', 'pending', 'unknown', 'not_sent');
 CREATE INDEX payment_attempts_by_reference ON payment_attempts (provider, provider_reference)
     WHERE provider_reference IS NOT NULL;
 

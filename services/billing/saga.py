@@ -1,1 +1,0 @@
-"""The renewal saga as a pure state machine."""

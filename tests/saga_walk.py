@@ -1,0 +1,176 @@
+"""Every state that a renewal saga can reach, and what each event makes of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from services.billing.models import (
+    AttemptState,
+    Initiator,
+    InvoiceState,
+    SubscriptionStatus,
+)
+from services.billing.rules.dunning import DunningSchedule
+from services.billing.saga import after, next_move
+from services.billing.saga.moves import LOOK_UPS, SEND_AGAIN_AFTER
+from services.billing.saga.state import (
+    Canceled,
+    Change,
+    Declined,
+    Disputed,
+    DisputeLost,
+    DisputeWon,
+    Happen,
+    IllegalEvent,
+    MethodChanged,
+    Move,
+    NotFound,
+    NotSent,
+    NotTold,
+    PayNow,
+    Pending,
+    Refunded,
+    RefundFailed,
+    RefundRequested,
+    Saga,
+    SagaEvent,
+    Send,
+    Sent,
+    Succeeded,
+    Unknown,
+    Wait,
+)
+
+START = datetime(2026, 3, 1, 8, tzinfo=UTC)
+SCHEDULE = DunningSchedule()
+
+FROM_OUTSIDE: tuple[SagaEvent, ...] = (
+    Succeeded(),
+    Declined(kind="soft"),
+    Declined(kind="hard"),
+    Pending(),
+    Pending(needs_customer=True),
+    Unknown(),
+    NotSent(),
+    NotFound(),
+    NotTold(),
+    MethodChanged(),
+    PayNow(by=Initiator.CUSTOMER),
+    PayNow(by=Initiator.ADMIN),
+    Canceled(reason="requested"),
+    Disputed(),
+    DisputeWon(),
+    DisputeLost(),
+    RefundRequested(),
+    Refunded(),
+    RefundFailed(),
+)
+"""What may arrive at any moment; the rest is what the saga itself decides."""
+
+
+class Place(NamedTuple):
+    """A saga at an instant."""
+
+    saga: Saga
+    now: datetime
+
+    @property
+    def move(self) -> Move:
+        """What is to be done here."""
+        return next_move(self.saga, SCHEDULE, self.now)
+
+    @property
+    def name(self) -> str:
+        """Which state of the printed table it belongs to."""
+        saga = self.saga
+        attempt = "none" if saga.attempt is None else saga.attempt.state.value
+        flags = [
+            *(["disputed"] if saga.disputed else []),
+            *(["manual"] if not saga.automatic else []),
+            *(["asked"] if saga.requested_by is not None else []),
+            *(["operator"] if saga.needs_operator else []),
+            *(["ending"] if saga.cancel_at_period_end else []),
+        ]
+        refund = saga.attempt.refund if saga.attempt is not None and saga.attempt.refund else ""
+        words = [saga.status.value, saga.invoice.value, attempt, refund, *flags]
+        return " ".join(filter(None, words))
+
+    def signature(self) -> tuple[object, ...]:
+        """What is looked at once: a state, what is done there, and how far its ladders are."""
+        saga, attempt = self.saga, self.saga.attempt
+        last, since = saga.last_automatic_at, saga.past_due_since
+        retries_left = since and sum(
+            1 for day in SCHEDULE.retry_days if not last or since + timedelta(days=day) > last
+        )
+        unknown = attempt is not None and attempt.state is AttemptState.UNKNOWN
+        looks = (
+            attempt is not None
+            and unknown
+            and (
+                min(attempt.looks, len(LOOK_UPS)),
+                min(attempt.not_found, SEND_AGAIN_AFTER),
+                attempt.looks == attempt.not_found,
+            )
+        )
+        return self.name, type(self.move), saga.extended, retries_left, looks
+
+
+class Passage(NamedTuple):
+    """An event at a place, and what it made of it; None where it is illegal."""
+
+    place: Place
+    event: SagaEvent
+    change: Change | None
+
+
+def beginnings() -> Iterator[Place]:
+    """How a saga can begin."""
+    for status in (
+        SubscriptionStatus.TRIALING,
+        SubscriptionStatus.INCOMPLETE,
+        SubscriptionStatus.ACTIVE,
+    ):
+        for ending in (False, True):
+            yield Place(
+                Saga(
+                    status=status,
+                    created_at=START,
+                    cancel_at_period_end=ending,
+                    invoice=InvoiceState.DRAFT,
+                    period_start=START,
+                ),
+                START,
+            )
+
+
+def walk() -> Iterator[Passage]:
+    """Each place that can be reached, met by each event; time goes on where the saga waits."""
+    ahead = deque(beginnings())
+    seen = {place.signature() for place in ahead}
+    while ahead:
+        place = ahead.popleft()
+        move = place.move
+        events = list(FROM_OUTSIDE)
+        if isinstance(move, Send):
+            events.append(Sent(number=move.number, initiator=move.initiator))
+        elif isinstance(move, Happen) and move.event not in events:
+            events.append(move.event)
+        reached = []
+        for event in events:
+            try:
+                change = after(place.saga, event, place.now)
+            except IllegalEvent:
+                yield Passage(place, event, None)
+                continue
+            yield Passage(place, event, change)
+            reached.append(Place(change.saga, place.now))
+        if isinstance(move, Wait) and move.until is not None:
+            reached.append(Place(place.saga, move.until))
+        for each in reached:
+            signature = each.signature()
+            if signature not in seen:
+                seen.add(signature)
+                ahead.append(each)

@@ -74,6 +74,71 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
 
 
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription with what its plan and customer say of billing it; its row is locked."""
+
+    id: UUID
+    customer_id: UUID
+    plan_id: str
+    status: SubscriptionStatus
+    version: int
+    price: Money
+    interval: Interval
+    timezone: str
+    payment_method: str | None
+    customer_reference: str | None
+    anchor_local: datetime
+    periods: int
+    current_period_end: datetime
+    cancel_at_period_end: bool
+    past_due_since: datetime | None
+    created_at: datetime
+
+
+class Invoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A period and what it costs, with what its saga remembers; its row is locked."""
+
+    id: UUID
+    plan_id: str
+    period_start: datetime
+    period_end: datetime
+    money: Money
+    state: InvoiceState
+    paid_at: datetime | None = None
+    failures: int = 0
+    automatic: bool = True
+    last_automatic_at: datetime | None = None
+    requested_by: Initiator | None = None
+    disputed: bool = False
+    needs_operator: bool = False
+    reopened: int = 0
+
+
+class PaymentAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to take an invoice's money."""
+
+    number: int
+    provider: str
+    key: str
+    reference: str | None = None
+    initiator: Initiator
+    payment_method: str
+    money: Money
+    state: AttemptState
+    decline_code: str | None = None
+    decline_class: DeclineClass | None = None
+    action_url: str | None = None
+    sent_at: datetime
+    sends: int = 1
+    since: datetime | None = None
+    looks: int = 0
+    not_found: int = 0
+    refund_state: Literal["due", "refunded", "failed"] | None = None
+    refund_reason: Literal["surplus", "requested"] | None = None
+    created_at: datetime
+    finished_at: datetime | None = None
+
+
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider is asked to take, once per key."""
 

@@ -24,6 +24,7 @@ from services.billing.saga.state import (
     DisputeWon,
     Effect,
     Escalated,
+    ExtensionFailed,
     GivenUp,
     IllegalEvent,
     MethodChanged,
@@ -58,6 +59,8 @@ def after(saga: Saga, event: SagaEvent, now: datetime) -> Change:
             return _sent(saga, event, now)
         case Succeeded():
             return _succeeded(saga)
+        case ExtensionFailed():
+            return _extension_failed(saga)
         case Declined():
             return _declined(saga, event.kind, now)
         case Pending() | Unknown() | NotSent() | NotFound() | NotTold():
@@ -121,9 +124,7 @@ def _succeeded(saga: Saga) -> Change:
         return Change(saga=replace(saga, attempt=attempt), effects=(Effect.BOOK_SURPLUS,))
     paid = replace(
         saga,
-        status=SubscriptionStatus.ACTIVE,
         invoice=InvoiceState.PAID,
-        past_due_since=None,
         extended=True,
         automatic=True,
         requested_by=None,
@@ -131,8 +132,24 @@ def _succeeded(saga: Saga) -> Change:
         needs_operator=False,
         attempt=attempt,
     )
-    effects = (Effect.BOOK_PAID,) if saga.extended else (Effect.BOOK_PAID, Effect.EXTEND)
-    return Change(saga=paid, effects=effects)
+    if saga.extended:
+        return Change(saga=paid, effects=(Effect.BOOK_PAID,))
+    paid = replace(paid, status=SubscriptionStatus.ACTIVE, past_due_since=None)
+    return Change(saga=paid, effects=(Effect.BOOK_PAID, Effect.EXTEND))
+
+
+def _extension_failed(saga: Saga) -> Change:
+    attempt = _attempt(saga)
+    if attempt.state.finished:
+        raise IllegalEvent("the attempt is finished, and its outcome written down")
+    given_back = replace(
+        attempt, state=AttemptState.SUCCEEDED, refund="due", refund_reason="surplus"
+    )
+    return Change(
+        # Whatever it was, it would only happen again.
+        saga=replace(saga, attempt=given_back, automatic=False, needs_operator=True),
+        effects=(Effect.BOOK_SURPLUS, Effect.ALERT),
+    )
 
 
 def _declined(saga: Saga, kind: DeclineClass, now: datetime) -> Change:
@@ -150,7 +167,9 @@ def _declined(saga: Saga, kind: DeclineClass, now: datetime) -> Change:
     )
     if saga.status is SubscriptionStatus.CANCELED:
         return Change(saga=saga)
-    if saga.status in {SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING}:
+    begun = saga.status in {SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING}
+    # A period that was paid once was given: its chargeback ends no other one.
+    if begun and not saga.extended:
         saga = replace(saga, status=SubscriptionStatus.PAST_DUE, past_due_since=now)
     return Change(saga=saga, effects=(Effect.TELL_FAILED,))
 
@@ -278,6 +297,9 @@ def _refunded(saga: Saga, event: RefundRequested | Refunded | RefundFailed) -> C
         return Change(saga=replace(saga, attempt=attempt))
     if attempt.refund == "refunded":
         return Change(saga=saga)
+    if attempt.refund is None and isinstance(event, Refunded):
+        # Given back at the provider's own desk.
+        attempt = _attempt(_refunded(saga, RefundRequested()).saga)
     if attempt.refund is None:
         raise IllegalEvent("nobody asked for the money back")
     if isinstance(event, RefundFailed):

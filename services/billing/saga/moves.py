@@ -72,15 +72,13 @@ def next_move(saga: Saga, schedule: DunningSchedule, now: datetime) -> Move:
 
 
 def _cancel_reason(saga: Saga, schedule: DunningSchedule, now: datetime) -> CancelReason | None:
-    if saga.status is SubscriptionStatus.CANCELED:
+    # What is asked for again after a chargeback was given already: it ends nothing.
+    if saga.status is SubscriptionStatus.CANCELED or saga.extended:
         return None
-    if saga.cancel_at_period_end and now >= saga.period_start and not saga.extended:
+    if saga.cancel_at_period_end and now >= saga.period_start:
         return "period_end"
     if saga.status is SubscriptionStatus.INCOMPLETE:
         return "incomplete" if now >= saga.created_at + FIRST_PAYMENT else None
-    # Whether a chargeback ends a subscription is for an operator to say.
-    if saga.disputed:
-        return None
     stop = _stop_at(saga, schedule)
     if stop is not None and now >= stop:
         return "non_payment"
@@ -114,12 +112,10 @@ def _stop_at(saga: Saga, schedule: DunningSchedule) -> datetime | None:
 
 def _deadline(saga: Saga, schedule: DunningSchedule, now: datetime) -> datetime | None:
     """The next instant at which the subscription may have to end."""
-    if saga.status is SubscriptionStatus.CANCELED:
+    if saga.status is SubscriptionStatus.CANCELED or saga.extended:
         return None
     if saga.status is SubscriptionStatus.INCOMPLETE:
         return saga.created_at + FIRST_PAYMENT
-    if saga.disputed:
-        return None
     over = None
     if saga.past_due_since is not None:
         over = dunning.cancel_at(schedule, saga.past_due_since)
@@ -174,7 +170,8 @@ def _collect(saga: Saga, schedule: DunningSchedule, now: datetime) -> Move:
     number = 1 if saga.attempt is None else saga.attempt.number + 1
     if saga.requested_by is not None:
         return Send(number=number, initiator=saga.requested_by)
-    if saga.disputed or not saga.automatic:
+    # After a chargeback, or what can only fail again, a person must ask for it.
+    if saga.extended or not saga.automatic:
         return Wait(until=None)
     if saga.status is SubscriptionStatus.PAST_DUE:
         retry_at = _next_retry(saga, schedule)

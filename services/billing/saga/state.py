@@ -17,9 +17,6 @@ from services.billing.models import (
     SubscriptionStatus,
 )
 
-RefundState = Literal["due", "refunded", "failed"]
-RefundReason = Literal["surplus", "requested"]
-
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """The last payment attempt: never are two unfinished."""
@@ -36,8 +33,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     not_found: int = 0
     """Look-ups that found nothing under its key, since it was last sent."""
     sends: int = 1
-    refund: RefundState | None = None
-    refund_reason: RefundReason | None = None
+    refund: Literal["due", "refunded", "failed"] | None = None
+    refund_reason: Literal["surplus", "requested"] | None = None
 
 
 class Saga(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +75,10 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class Succeeded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The money has moved."""
+
+
+class ExtensionFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The money has moved, and what it paid for can never be written down."""
 
 
 class Declined(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -161,6 +162,7 @@ SagaEvent = (
     Opened
     | Sent
     | Succeeded
+    | ExtensionFailed
     | Declined
     | Pending
     | Unknown

@@ -101,11 +101,11 @@ CREATE TABLE invoices (
     disputed boolean NOT NULL DEFAULT false,
     needs_operator boolean NOT NULL DEFAULT false,
     reopened integer NOT NULL DEFAULT 0,
-    version bigint NOT NULL DEFAULT 1,
     UNIQUE (subscription_id, period_start)
 );
--- One open invoice at a time.
-CREATE UNIQUE INDEX invoices_open ON invoices (subscription_id) WHERE state IN ('draft', 'open');
+-- One open invoice at a time, beside those that a chargeback opened again.
+CREATE UNIQUE INDEX invoices_open ON invoices (subscription_id)
+    WHERE state = 'open' AND paid_at IS NULL;
 CREATE INDEX invoices_of_customer ON invoices (customer_id, opened_at, id);
 CREATE INDEX invoices_needing_operator ON invoices (opened_at) WHERE needs_operator;
 
@@ -133,8 +133,7 @@ CREATE TABLE payment_attempts (
     not_found integer NOT NULL DEFAULT 0,
     -- Money that came for a canceled subscription or a paid period goes back under a key of its own.
     refund_state text CHECK (refund_state IN ('due', 'refunded', 'failed')),
-    refund_reason text,
-    refunded_minor bigint NOT NULL DEFAULT 0 CHECK (refunded_minor <= amount_minor),
+    refund_reason text CHECK (refund_reason IN ('surplus', 'requested')),
     created_at timestamptz NOT NULL,
     finished_at timestamptz,
     UNIQUE (invoice_id, number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -49,7 +49,71 @@ class StartPlayer(Trigger, frozen=True, kw_only=True):
     player_id: UUID
 
 
-TRIGGERS: dict[str, type[Trigger]] = {trigger.kind: trigger for trigger in (StartPlayer,)}
+class StartCustomer(Trigger, frozen=True, kw_only=True):
+    """Does what is due for one customer: renewals, notices, the provider's data, usage."""
+
+    kind = "customer"
+    service = "billing"
+
+    customer_id: UUID
+
+
+class RenewalChanged(Signal, frozen=True, kw_only=True):
+    """Something happened to the renewal's subscription: it looks there what is to be done."""
+
+    type = "renewal_changed"
+
+
+class StartRenewal(Trigger, frozen=True, kw_only=True):
+    """Collects the payment of one period of a subscription, and gives the period for it."""
+
+    kind = "renewal"
+    service = "billing"
+    signals = (RenewalChanged,)
+
+    subscription_id: UUID
+    period_start: datetime
+    """Of the period to be paid for, which is the end of the one before; with a UTC offset."""
+
+
+class StartPaymentRetry(Trigger, frozen=True, kw_only=True):
+    """Has the open invoice of a subscription charged at once."""
+
+    kind = "payment_retry"
+    service = "billing"
+
+    subscription_id: UUID
+    by: Literal["customer", "admin"] = "customer"
+
+
+class StartSubscriptionCleanup(Trigger, frozen=True, kw_only=True):
+    """Deletes what need not be kept of a subscription that was canceled at this instant."""
+
+    kind = "subscription_cleanup"
+    service = "billing"
+
+    subscription_id: UUID
+    canceled_at: datetime
+
+
+class StartBillingSweep(Trigger, frozen=True, kw_only=True):
+    """Starts a run of every customer for whom something is due."""
+
+    kind = "billing_sweep"
+    service = "billing"
+
+
+TRIGGERS: dict[str, type[Trigger]] = {
+    trigger.kind: trigger
+    for trigger in (
+        StartPlayer,
+        StartCustomer,
+        StartRenewal,
+        StartPaymentRetry,
+        StartSubscriptionCleanup,
+        StartBillingSweep,
+    )
+}
 """Every kind that can be started; the gateway's routes and the streams follow from it."""
 
 

@@ -17,4 +17,5 @@ def as_event(payment: Payment, declines: Mapping[str, DeclineClass] = DECLINES) 
         case "pending":
             return Pending(needs_customer=payment.action_url is not None)
         case "declined":
-            return Declined(kind=decline_class(payment.decline_code, declines))
+            code = payment.decline_code
+            return Declined(kind=decline_class(code, declines), code=code)

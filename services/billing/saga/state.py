@@ -85,6 +85,8 @@ class Declined(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The money will not move under this key."""
 
     kind: DeclineClass
+    code: str | None = None
+    """Why, in the provider's word."""
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True, tag=True):

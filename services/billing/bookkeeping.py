@@ -1,0 +1,163 @@
+"""Writes what an event made of a saga: rows, the ledger, the history, notices and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from services.billing.models import (
+    Invoice,
+    PaymentAttempt,
+    SubscriptionStatus,
+    Terms,
+)
+from services.billing.rules import ledger
+from services.billing.rules.subscriptions import SubscriptionEvent, transition
+from services.billing.saga.state import Canceled, Change, Effect, SagaEvent
+from services.billing.store.saga import SagaStore
+from shared.messages.events import Event
+from shared.messages.notices import OPERATORS, Notice
+from shared.postgres.notices import NoticeStore
+from shared.workflow.ports import Connection
+
+STATUS_EVENTS = {
+    SubscriptionStatus.ACTIVE: SubscriptionEvent.PAID,
+    SubscriptionStatus.PAST_DUE: SubscriptionEvent.PAYMENT_DECLINED,
+    SubscriptionStatus.CANCELED: SubscriptionEvent.CANCELED,
+}
+"""What leads to a status."""
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one event changes."""
+
+    terms: Terms
+    invoice: Invoice
+    """As the event leaves it."""
+    stored: bool
+    """Whether the invoice has a row; a draft has none."""
+    attempt: PaymentAttempt | None
+    """As the event leaves it."""
+    change: Change
+    event: SagaEvent
+    actor: str
+    now: datetime
+
+
+class Bookkeeper:
+    """Writes one page, in the transaction that holds the subscription's lock."""
+
+    def __init__(self, connection: Connection, page: Page, publish: Callable[[Event], None]):
+        self._store = SagaStore(connection, page.terms.id)
+        self._notices = NoticeStore(connection)
+        self._page = page
+        self._publish = publish
+
+    async def write(self) -> None:
+        """Writes everything. Raises IllegalTransition where the status cannot become what the
+        machine says, which is a defect of the machine."""
+        page, effects = self._page, self._page.change.effects
+        if Effect.BOOK_OPENED in effects:
+            await self._store.add_invoice(page.invoice, page.terms.customer_id, page.now)
+        elif page.stored:
+            await self._store.save_invoice(page.invoice, page.now)
+        if page.attempt is not None:
+            await self._store.save_attempt(page.invoice.id, page.attempt)
+        await self._change_status()
+        for effect in effects:
+            await self._carry_out(effect)
+
+    async def _change_status(self) -> None:
+        page, saga = self._page, self._page.change.saga
+        if saga.status is page.terms.status:
+            return
+        name = STATUS_EVENTS[saga.status]
+        await self._store.change_status(
+            page.terms,
+            transition(page.terms.status, name),
+            name,
+            past_due_since=saga.past_due_since,
+            reason=page.event.reason if isinstance(page.event, Canceled) else None,
+            actor=page.actor,
+            at=page.now,
+        )
+
+    async def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Effect.EXTEND:
+                await self._store.extend(self._page.invoice)
+                await self._store.look_soon(self._page.now)
+            case Effect.TELL_FAILED:
+                await self._tell_failed()
+            case Effect.TELL_CANCELED:
+                await self._tell_canceled()
+            case Effect.ALERT:
+                await self._alert()
+            case Effect.SCHEDULE_CLEANUP:
+                # A workflow, which whoever applied the event starts.
+                pass
+            case _:
+                await self._book(effect)
+
+    async def _book(self, effect: Effect) -> None:
+        page, money = self._page, self._page.invoice.money
+        provider = "" if page.attempt is None else page.attempt.provider
+        entries = {
+            Effect.BOOK_OPENED: lambda: ledger.opened(money),
+            Effect.BOOK_PAID: lambda: ledger.paid(money, provider),
+            Effect.BOOK_SURPLUS: lambda: ledger.surplus_received(money, provider),
+            Effect.BOOK_SURPLUS_RETURNED: lambda: ledger.surplus_refunded(money, provider),
+            Effect.BOOK_REFUND: lambda: ledger.refunded(money, provider),
+            Effect.BOOK_WRITE_OFF: lambda: ledger.written_off(money),
+            Effect.BOOK_DISPUTE: lambda: ledger.charged_back(money, provider),
+            Effect.BOOK_DISPUTE_WON: lambda: ledger.dispute_won(money, provider),
+        }[effect]()
+        # An invoice may be disputed again, and paid again, each time by another attempt or round.
+        number = 0 if page.attempt is None else page.attempt.number
+        key = f"{page.invoice.id}/{effect.removeprefix('book_')}/{number}/{page.invoice.reopened}"
+        await self._store.book(key, entries, page.terms.customer_id, page.invoice.id, page.now)
+
+    async def _tell_failed(self) -> None:
+        """The notice of the first day; a later failure has its own notices, by the calendar."""
+        attempt = self._page.attempt
+        data = self._about_invoice()
+        if attempt is not None:
+            data |= {"declineCode": attempt.decline_code, "actionUrl": attempt.action_url}
+        await self._post("payment_failed", f"{self._page.invoice.id}/0", data)
+
+    async def _tell_canceled(self) -> None:
+        page = self._page
+        reason = page.event.reason if isinstance(page.event, Canceled) else None
+        data = {"subscriptionId": str(page.terms.id), "reason": reason}
+        await self._post("cancellation", str(page.terms.id), data)
+
+    async def _alert(self) -> None:
+        page = self._page
+        number = 0 if page.attempt is None else page.attempt.number
+        cause = type(page.event).__name__
+        await self._notices.post(
+            Notice(
+                name="payment_needs_operator",
+                recipient=OPERATORS,
+                key=f"{page.invoice.id}/{number}/{page.invoice.reopened}/{cause}",
+                data={**self._about_invoice(), "cause": cause, "attempt": number},
+            ),
+            page.now,
+        )
+
+    async def _post(self, name: str, key: str, data: dict[str, Any]) -> None:
+        recipient = str(self._page.terms.customer_id)
+        notice = Notice(name=name, recipient=recipient, key=key, data=data)
+        await self._notices.post(notice, self._page.now)
+
+    def _about_invoice(self) -> dict[str, Any]:
+        money = self._page.invoice.money
+        return {
+            "subscriptionId": str(self._page.terms.id),
+            "invoiceId": str(self._page.invoice.id),
+            "amountMinor": money.amount_minor,
+            "currency": money.currency,
+        }

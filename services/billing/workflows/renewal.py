@@ -1,0 +1,382 @@
+"""The renewal saga: one period of one subscription, from its invoice to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from services.billing.models import (
+    Charge,
+    DeclineClass,
+    InvoiceState,
+    Payment,
+    Refund,
+    SubscriptionStatus,
+)
+from services.billing.payments.customers import CustomerDirectory
+from services.billing.payments.provider import (
+    ANSWER_SECONDS,
+    OutcomeUnclear,
+    PaymentProvider,
+    ProviderUnreachable,
+    RequestRefused,
+)
+from services.billing.rules.declines import DECLINES
+from services.billing.rules.dunning import DunningSchedule
+from services.billing.saga import next_move
+from services.billing.saga.answers import as_event
+from services.billing.saga.changes import as_sent
+from services.billing.saga.state import (
+    Declined,
+    Done,
+    ExtensionFailed,
+    GiveBack,
+    Happen,
+    IllegalEvent,
+    LookUp,
+    NotFound,
+    NotSent,
+    NotTold,
+    Refunded,
+    RefundFailed,
+    SagaEvent,
+    Send,
+    Unknown,
+    Wait,
+)
+from services.billing.transitions import Applied, Case, happen, lock_case
+from shared.messages.notices import OPERATORS, Notice
+from shared.messages.workflows import RenewalChanged, StartRenewal, StartSubscriptionCleanup
+from shared.postgres.notices import NoticeStore
+from shared.workflow.call import Call
+from shared.workflow.context import WorkflowContext
+from shared.workflow.errors import NonRetryableError, SignalTimeout, StepFailed
+from shared.workflow.options import Retry
+from shared.workflow.step import Step
+
+log = structlog.get_logger()
+
+CLEANUP_AFTER = timedelta(days=30)
+
+ONCE = Retry(max_attempts=1)
+"""What becomes of an attempt is the saga's to decide, not the engine's."""
+
+PATIENT = Retry(max_attempts=40, delay=timedelta(minutes=1), max_delay=timedelta(hours=12))
+"""For a refund, which nobody waits for and which must not be lost."""
+
+ANSWER_TIMEOUT = timedelta(seconds=ANSWER_SECONDS + 10)
+"""Later than the provider's own, which says more."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider is to be asked; ids alone, since it is journaled."""
+
+    customer_id: UUID
+    charge: Charge
+    reference: str | None = None
+    """The payment's id at the provider, where it has told it."""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be done now, and where the saga stands."""
+
+    move: Send | LookUp | GiveBack | Wait | Done
+    order: Order | None = None
+    canceled_at: datetime | None = None
+    """Set by the decision that ended the subscription."""
+    status: SubscriptionStatus
+    invoice: InvoiceState
+    attempts: int
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of asking the provider."""
+
+    outcome: Literal["told", "unknown", "not_sent", "not_found", "not_told", "refused"]
+    payment: Payment | None = None
+    reason: str = ""
+
+
+class RenewalReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where the period's payment ended."""
+
+    status: SubscriptionStatus
+    invoice: InvoiceState
+    attempts: int
+
+
+class RenewalWorkflow:
+    """Charges, extends, retries, cancels and refunds, until nothing more can happen."""
+
+    kind = "renewal"
+
+    def __init__(
+        self,
+        provider: PaymentProvider,
+        directory: CustomerDirectory,
+        *,
+        schedule: DunningSchedule | None = None,
+        declines: Mapping[str, DeclineClass] = DECLINES,
+    ) -> None:
+        self._provider = provider
+        self._directory = directory
+        self._schedule = schedule or DunningSchedule()
+        self._declines = declines
+
+    async def run(self, ctx: WorkflowContext, start: StartRenewal) -> RenewalReport:
+        """What the machine says, until it has nothing more to say."""
+        while True:
+            decision = await ctx.step("decide", self.decide, start)
+            if decision.canceled_at is not None:
+                await ctx.start_child("cleanup", cleanup(start, decision.canceled_at))
+            match decision.move:
+                case Send():
+                    await self.charge(ctx, start, ordered(decision))
+                case LookUp():
+                    await self.look_up(ctx, start, ordered(decision))
+                case GiveBack():
+                    await self.refund(ctx, start, ordered(decision))
+                case Wait(until=until):
+                    await self.wait(ctx, until)
+                case Done():
+                    return report(decision)
+
+    async def charge(self, ctx: WorkflowContext, start: StartRenewal, order: Order) -> None:
+        """Has the provider take the money, and writes down what became of it.
+
+        Money whose period can never be given goes back before the failure ends the instance.
+        """
+        once = ctx.options(retry=ONCE, timeout=ANSWER_TIMEOUT)
+        answer = await once.call("charge", self.send, order, verify=self.find_sent)
+        try:
+            await ctx.step("record", self.record, start, answer)
+        except StepFailed:
+            if answer.payment is None or answer.payment.state != "succeeded":
+                raise
+            await ctx.step("refuse", self.refuse, start, answer)
+            await self.refund(ctx, start, order)
+            raise
+
+    async def look_up(self, ctx: WorkflowContext, start: StartRenewal, order: Order) -> None:
+        """Asks what became of the last attempt."""
+        once = ctx.options(retry=ONCE, timeout=ANSWER_TIMEOUT)
+        answer = await once.call("look_up", self.find, order)
+        await ctx.step("record", self.record, start, answer)
+
+    async def refund(self, ctx: WorkflowContext, start: StartRenewal, order: Order) -> None:
+        """Gives the money of the last attempt back; one that fails for good ends the instance."""
+        patient = ctx.options(retry=PATIENT, timeout=ANSWER_TIMEOUT)
+        try:
+            await patient.call("refund", self.give_back, order)
+        except StepFailed:
+            await ctx.step("record_refund", self.record_refund, start, False)
+            raise
+        await ctx.step("record_refund", self.record_refund, start, True)
+
+    async def wait(self, ctx: WorkflowContext, until: datetime | None) -> None:
+        """Parks until the instant, or until something happens to the subscription."""
+        timeout = None if until is None else max(until - ctx.now, timedelta(0))
+        try:
+            await ctx.wait_for_signal("wait", RenewalChanged, timeout)
+        except SignalTimeout:
+            return
+
+    async def decide(self, step: Step, start: StartRenewal) -> Decision:
+        """The next move that needs more than this transaction; what needs no more is done here.
+
+        An attempt that is to be sent is written down with its key.
+        """
+        canceled_at: datetime | None = None
+        while True:
+            case = await lock_case(step.connection, start.subscription_id, start.period_start)
+            if case.invoice.period_start != start.period_start:
+                return decided(case, Done(), canceled_at)
+            move = next_move(case.saga, self._schedule, step.now)
+            if isinstance(move, Happen):
+                applied = await self._happen(step, start, move.event)
+                canceled_at = step.now if applied.canceled else canceled_at
+                continue
+            if isinstance(move, Send):
+                await self._happen(step, start, as_sent(move))
+                case = await lock_case(step.connection, start.subscription_id, start.period_start)
+            return decided(case, move, canceled_at)
+
+    async def send(self, _call: Call, order: Order) -> Answer:
+        """Charges, once the provider has been asked for the key: a database that was restored from
+        a backup must charge nobody again."""
+        if not order.charge.payment_method:
+            return Answer(outcome="refused", reason="no_payment_method")
+        try:
+            known = await self._provider.find(order.charge.key)
+            if known is not None:
+                return Answer(outcome="told", payment=known)
+            charge = await self._addressed(order)
+        except (ProviderUnreachable, OutcomeUnclear) as error:
+            return Answer(outcome="not_sent", reason=str(error))
+        try:
+            return Answer(outcome="told", payment=await self._provider.charge(charge))
+        except ProviderUnreachable as error:
+            return Answer(outcome="not_sent", reason=str(error))
+        except OutcomeUnclear as error:
+            return Answer(outcome="unknown", reason=str(error))
+        except RequestRefused as error:
+            log.warning("payment_request_refused", key=order.charge.key, reason=str(error))
+            return Answer(outcome="refused", reason="request_refused")
+
+    async def find_sent(self, call: Call, order: Order) -> Answer:
+        """What became of an attempt whose sender died: that nothing is found tells nothing yet."""
+        answer = await self.find(call, order)
+        return answer if answer.outcome == "told" else Answer(outcome="unknown")
+
+    async def find(self, _call: Call, order: Order) -> Answer:
+        """What the provider knows of the attempt."""
+        try:
+            payment = await self._provider.find(order.charge.key)
+        except (ProviderUnreachable, OutcomeUnclear, RequestRefused) as error:
+            return Answer(outcome="not_told", reason=str(error))
+        if payment is None:
+            return Answer(outcome="not_found")
+        return Answer(outcome="told", payment=payment)
+
+    async def give_back(self, _call: Call, order: Order) -> None:
+        """Refunds the attempt, unless that has been done."""
+        charge = order.charge
+        try:
+            payment = await self._provider.find(charge.key)
+            if payment is None:
+                raise NonRetryableError("payment_missing", f"no payment has the key {charge.key}")
+            if payment.refunded_minor < charge.money.amount_minor:
+                await self._provider.refund(
+                    Refund(
+                        key=f"{charge.key}-refund",
+                        charge_key=charge.key,
+                        provider_reference=payment.reference,
+                        money=charge.money,
+                    )
+                )
+        except RequestRefused as error:
+            raise NonRetryableError("refund_refused", str(error)) from error
+
+    async def record(self, step: Step, start: StartRenewal, answer: Answer) -> None:
+        """Writes the outcome down, and on success the extension, the ledger and the facts with it:
+        one transaction, so that no charge is kept without its period."""
+        event = self._event(answer)
+        try:
+            await self._happen(step, start, event, answer.payment)
+        except IllegalEvent as error:
+            # What a webhook told before contradicts it: the books stay, and a person is told.
+            notice = Notice(
+                name="payment_contradiction",
+                recipient=OPERATORS,
+                key=f"{start.subscription_id}/{start.period_start.isoformat()}/{step.workflow_id}",
+                data={"subscriptionId": str(start.subscription_id), "reason": str(error)},
+            )
+            await NoticeStore(step.connection).post(notice, step.now)
+
+    async def refuse(self, step: Step, start: StartRenewal, answer: Answer) -> None:
+        """Owes the money back that came for a period which can never be given."""
+        await self._happen(step, start, ExtensionFailed(), answer.payment)
+
+    async def record_refund(self, step: Step, start: StartRenewal, given_back: bool) -> None:
+        """Books that the money went back, or tells an operator that it will not."""
+        await self._happen(step, start, Refunded() if given_back else RefundFailed())
+
+    def _event(self, answer: Answer) -> SagaEvent:
+        match answer.outcome:
+            case "told" if answer.payment is not None:
+                return as_event(answer.payment, self._declines)
+            case "refused":
+                # The same request would be refused again: only another payment method helps.
+                return Declined(kind="hard", code=answer.reason)
+            case "not_sent":
+                return NotSent()
+            case "not_found":
+                return NotFound()
+            case "not_told":
+                return NotTold()
+            case _:
+                return Unknown()
+
+    async def _happen(
+        self, step: Step, start: StartRenewal, event: SagaEvent, payment: Payment | None = None
+    ) -> Applied:
+        return await happen(
+            step.connection,
+            start.subscription_id,
+            event,
+            now=step.now,
+            actor=f"workflow:{step.workflow_id}",
+            publish=step.publish,
+            period_start=start.period_start,
+            provider=self._provider.name,
+            payment=payment,
+        )
+
+    async def _addressed(self, order: Order) -> Charge:
+        """The charge with the provider's id of the customer, who may be new to it."""
+        if order.charge.customer_reference:
+            return order.charge
+        customer = await self._directory.find(order.customer_id)
+        reference = await self._provider.save_customer(customer)
+        return msgspec.structs.replace(order.charge, customer_reference=reference)
+
+
+def decided(
+    case: Case, move: Send | LookUp | GiveBack | Wait | Done, canceled_at: datetime | None
+) -> Decision:
+    """The decision, with what the provider is to be asked."""
+    attempt, terms = case.attempt, case.terms
+    order = None
+    if attempt is not None:
+        order = Order(
+            customer_id=terms.customer_id,
+            reference=attempt.reference,
+            charge=Charge(
+                key=attempt.key,
+                customer_reference=terms.customer_reference or "",
+                payment_method=attempt.payment_method,
+                money=attempt.money,
+                metadata={
+                    "subscription": str(terms.id),
+                    "period": case.invoice.period_start.isoformat(),
+                    "attempt": str(attempt.number),
+                },
+            ),
+        )
+    return Decision(
+        move=move,
+        order=order,
+        canceled_at=canceled_at,
+        status=case.terms.status,
+        invoice=case.invoice.state,
+        attempts=0 if attempt is None else attempt.number,
+    )
+
+
+def ordered(decision: Decision) -> Order:
+    """What the provider is to be asked: a move that asks has an attempt."""
+    if decision.order is None:
+        raise ValueError(f"{decision.move} asks about no attempt")
+    return decision.order
+
+
+def cleanup(start: StartRenewal, canceled_at: datetime) -> StartSubscriptionCleanup:
+    """The cleanup of a subscription that ended."""
+    return StartSubscriptionCleanup(
+        id=f"cleanup-{start.subscription_id}",
+        start_at=canceled_at + CLEANUP_AFTER,
+        subscription_id=start.subscription_id,
+        canceled_at=canceled_at,
+    )
+
+
+def report(decision: Decision) -> RenewalReport:
+    """The run's output."""
+    return RenewalReport(
+        status=decision.status, invoice=decision.invoice, attempts=decision.attempts
+    )

@@ -181,7 +181,7 @@ class CustomerWorkflow:
                 past_due_since=subscription.past_due_since,
                 invoice_open=subscription.invoice_id is not None,
                 reminded=await _is_reminded(store, subscription),
-                told_steps=await _told_steps(store, subscription),
+                told_days=await _told_days(store, subscription),
                 usage_day=open_day,
             )
             await store.look_at(subscription.id, next_look_at(facts, step.now))
@@ -237,8 +237,8 @@ class _Work:
         subscription = self._subscription
         if subscription.past_due_since is None or subscription.invoice_id is None:
             return []
-        told = await _told_steps(self._store, subscription)
-        due = past_due.due_step(subscription.past_due_since, self._step.now, told)
+        told = await _told_days(self._store, subscription)
+        due = past_due.due_day(subscription.past_due_since, self._step.now, told)
         if due is None:
             return []
         data = {
@@ -293,7 +293,7 @@ async def _is_reminded(store: CustomerRunStore, subscription: Watched) -> bool:
     return bool(await store.told([name], [reminder_key(subscription)]))
 
 
-async def _told_steps(store: CustomerRunStore, subscription: Watched) -> tuple[int, ...]:
+async def _told_days(store: CustomerRunStore, subscription: Watched) -> tuple[int, ...]:
     if subscription.invoice_id is None:
         return ()
     names = sorted(set(past_due.NOTICES.values()))

@@ -33,7 +33,7 @@ class BillingSweepWorkflow:
 
     kind = "billing_sweep"
 
-    async def run(self, ctx: WorkflowContext, start: StartBillingSweep) -> SweepReport:
+    async def run(self, ctx: WorkflowContext, _start: StartBillingSweep) -> SweepReport:
         """Batch after batch, each a step."""
         customers, last = 0, None
         while True:

@@ -159,7 +159,7 @@ class CustomerWorkflow:
     async def sync_customer(self, _call: Call, customer_id: UUID) -> str:
         """Tells the provider; its id of the customer. The data are read here: no journal holds
         them."""
-        return await self._provider.save_customer(await self._directory.find(customer_id))
+        return await self._provider.save_customer(await self._directory.customer(customer_id))
 
     async def record_sync(
         self, step: Step, customer_id: UUID, version: int, reference: str

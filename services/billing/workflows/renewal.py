@@ -316,7 +316,7 @@ class RenewalWorkflow:
         """The charge with the provider's id of the customer, who may be new to it."""
         if order.charge.customer_reference:
             return order.charge
-        customer = await self._directory.find(order.customer_id)
+        customer = await self._directory.customer(order.customer_id)
         reference = await self._provider.save_customer(customer)
         return msgspec.structs.replace(order.charge, customer_reference=reference)
 

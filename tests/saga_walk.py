@@ -158,7 +158,7 @@ def walk() -> Iterator[Passage]:
             events.append(Sent(number=move.number, initiator=move.initiator))
         elif isinstance(move, Happen) and move.event not in events:
             events.append(move.event)
-        reached = []
+        reached: list[Place] = []
         for event in events:
             try:
                 change = after(place.saga, event, place.now)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Protocol
 
+import asyncpg
 from msgspec import Meta
 
 from shared.notify.plan import NoticePlan
 from shared.runtime.handling import AnyHandler
 from shared.runtime.notifying import NoticeSettings
 from shared.workflow.crons import Cron
+from shared.workflow.ports import Clock
 from shared.workflow.registry import Registration
 
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
@@ -35,6 +38,41 @@ class ServiceSettings(NoticeSettings, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What the parts that only one service has stand on."""
+
+    clock: Clock
+    pool: asyncpg.Pool[asyncpg.Record]
+    """Of the service's schema, for them alone."""
+
+
+class OwnPart(Protocol):
+    """A loop that only one service has; its replicas may all run it."""
+
+    name: str
+
+    async def run(self) -> None:
+        """Runs until it is cancelled; trouble that passes does not end it."""
+        ...
+
+    async def tick(self) -> object:
+        """Does what is due at the clock's instant."""
+        ...
+
+    async def earliest_at(self) -> datetime | None:
+        """When it has something to do next, in business time."""
+        ...
+
+
+Begin = Callable[[Surroundings], Sequence[OwnPart]]
+
+
+def nothing_of_its_own(_surroundings: Surroundings) -> Sequence[OwnPart]:
+    """For a service that is made of the common parts."""
+    return ()
+
+
+@dataclass(frozen=True)
 class ServiceDefinition:
     """What makes one service different from another."""
 
@@ -47,3 +85,5 @@ class ServiceDefinition:
     crons_revision: int = 0
     """1 with the first cron, and one more with every change to `crons`; the highest one counts."""
     notices: NoticePlan = NoticePlan()  # noqa: RUF009 - frozen
+    begin: Begin = nothing_of_its_own
+    """Called once there are a pool and a clock, before the first workflow runs."""

@@ -34,7 +34,7 @@ from shared.runtime import builtin, health, metrics
 from shared.runtime.clocks import SystemClock
 from shared.runtime.courier import Courier
 from shared.runtime.crons import checked, declare
-from shared.runtime.definition import ServiceDefinition, ServiceSettings
+from shared.runtime.definition import ServiceDefinition, ServiceSettings, Surroundings
 from shared.runtime.handling import AnyHandler
 from shared.runtime.notifying import open_notifier
 from shared.runtime.outbox import Outbox
@@ -55,6 +55,7 @@ from shared.workflow.settings import EngineSettings
 log = structlog.get_logger()
 
 UPKEEP_CONNECTIONS = 4
+OWN_CONNECTIONS = 8
 REQUEST_CONNECTIONS = 8
 CONTROL_WORKERS = 4
 
@@ -128,6 +129,8 @@ class Service:
         member = await service_member(client, name, settings, clock_store, self._clock)
         if member is not None:
             self._clock = member.clock
+        own = await self._pool(stack, "own", OWN_CONNECTIONS)
+        parts = definition.begin(Surroundings(clock=self._clock, pool=own))
         # Who wakes what is due waits until all processes have its instant.
         due_clock = member.agreed if member else self._clock
         store = PostgresStore(name, steps, upkeep)
@@ -170,9 +173,12 @@ class Service:
                     clock_store.hurry_unread,
                     timekeeper.tick,
                     scheduler.tick,
+                    *(part.tick for part in parts),
                 ),
-                also_due=(scheduler.earliest_at,),
+                also_due=(scheduler.earliest_at, *(part.earliest_at for part in parts)),
             )
+        for part in parts:
+            self._spawn(stack, part.name, part.run())
         self._spawn(stack, "relay", Relay(store, publisher, self._clock).run())
         self._spawn(stack, "timekeeper", timekeeper.run())
         self._spawn(stack, "scheduler", scheduler.run())

@@ -205,8 +205,9 @@ class SagaStore:
             """
             WITH changed AS (
                 UPDATE subscriptions SET
-                    status = $4, past_due_since = $5, version = version + 1, next_look_at = $9,
-                    canceled_at = CASE WHEN $4 = 'canceled' THEN $9 END,
+                    status = $4, past_due_since = $5, version = version + 1,
+                    next_look_at = $9::timestamptz,
+                    canceled_at = CASE WHEN $4 = 'canceled' THEN $9::timestamptz END,
                     cancel_reason = CASE WHEN $4 = 'canceled' THEN $7 END
                 WHERE id = $1 AND status = $2 AND version = $3
                 RETURNING id, version

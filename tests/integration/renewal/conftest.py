@@ -1,0 +1,34 @@
+"""Fixtures of billing's workflows on real servers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+import services.billing
+from shared.postgres.pool import create_pool
+from shared.testing.harness import Harness
+from shared.testing.worlds import Servers
+from tests.integration.renewal.bench import Bench, Following, registrations, sandbox_on
+
+SQL = Path(services.billing.__path__[0]) / "sql"
+
+
+@pytest.fixture
+async def bench(
+    servers: Servers, make_database: Callable[[str], Awaitable[str]]
+) -> AsyncIterator[Bench]:
+    """The books are in a database of their own, as a provider's are."""
+    pool = await create_pool(
+        await make_database("billing"), size=4, name="sandbox", idle_timeout_seconds=30
+    )
+    following = Following()
+    sandbox = sandbox_on(pool, following)
+    async with Harness.on_servers(
+        registrations(following, sandbox), sql=SQL, servers=servers
+    ) as harness:
+        following.harness = harness
+        yield Bench(harness, sandbox)
+    pool.terminate()

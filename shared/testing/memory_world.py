@@ -82,7 +82,7 @@ class MemoryStreams:
         self.events: list[OutboxMessage] = []
         self._ids: set[str] = set()
         self._waiting: list[QueuedDelivery] = []
-        self._unsettled: dict[int, OutboxMessage] = {}
+        self._unsettled: dict[int, QueuedDelivery] = {}
         self._sequence = 0
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
@@ -95,8 +95,9 @@ class MemoryStreams:
                 self.events.append(message)
                 continue
             self._sequence += 1
-            self._unsettled[self._sequence] = message
-            self._waiting.append(QueuedDelivery(message, self._sequence, self._unsettled))
+            delivery = QueuedDelivery(message, self._sequence, self._unsettled)
+            self._unsettled[self._sequence] = delivery
+            self._waiting.append(delivery)
 
     def pull(self) -> Delivery | None:
         """The next command that nobody has pulled."""
@@ -109,7 +110,7 @@ class QueuedDelivery:
     attempt = 1
 
     def __init__(
-        self, message: OutboxMessage, sequence: int, unsettled: dict[int, OutboxMessage]
+        self, message: OutboxMessage, sequence: int, unsettled: dict[int, QueuedDelivery]
     ) -> None:
         self.subject = message.subject
         self.body = message.body
@@ -123,9 +124,9 @@ class QueuedDelivery:
     async def before(self) -> Sequence[Predecessor]:
         """See ports.Delivery."""
         return [
-            Predecessor(StreamPosition(STREAM_CREATED, sequence), message.headers, message.body)
-            for sequence, message in self._unsettled.items()
-            if message.subject == self.subject and sequence < self.position.sequence
+            Predecessor(each.position, each.headers, each.body)
+            for sequence, each in self._unsettled.items()
+            if each.subject == self.subject and sequence < self.position.sequence
         ]
 
     async def ack(self) -> None:

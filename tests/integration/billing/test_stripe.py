@@ -173,6 +173,12 @@ def _error(type_: str, code: str) -> dict[str, dict[str, str]]:
     return {"error": {"type": type_, "code": code, "message": "so it is"}}
 
 
+def _broken_off() -> web.Response:
+    answer = web.Response(body=b"{", headers={"Content-Length": "100"})
+    answer.force_close()
+    return answer
+
+
 ANSWERS: dict[str, tuple[Callable[[], web.Response], type[Exception]]] = {
     "too many requests": (
         lambda: web.json_response(_error("invalid_request_error", "rate_limit"), status=429),
@@ -208,10 +214,7 @@ ANSWERS: dict[str, tuple[Callable[[], web.Response], type[Exception]]] = {
         lambda: web.json_response(_error("card_error", "card_declined"), status=402),
         OutcomeUnclear,
     ),
-    "an answer that breaks off": (
-        lambda: web.Response(body=b"{", headers={"Content-Length": "100"}),
-        OutcomeUnclear,
-    ),
+    "an answer that breaks off": (_broken_off, OutcomeUnclear),
 }
 
 

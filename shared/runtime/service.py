@@ -122,7 +122,8 @@ class Service:
         # Workers ≤ step connections, and room for the branches of runs (rules 4 and 10).
         workers = settings.workers + settings.wake_workers + CONTROL_WORKERS
         steps = await self._pool(stack, "steps", workers + engine.branch_connections)
-        upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS)
+        # Its looks begin with the service, while the tables may still be empty.
+        upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS, plans_anew=True)
         serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
         clock_store = ClockStore(upkeep)
         member = await service_member(client, name, settings, clock_store, self._clock)
@@ -229,13 +230,14 @@ class Service:
         stack.push_async_callback(self._drain)
 
     async def _pool(
-        self, stack: AsyncExitStack, purpose: str, size: int
+        self, stack: AsyncExitStack, purpose: str, size: int, *, plans_anew: bool = False
     ) -> asyncpg.Pool[asyncpg.Record]:
         pool = await create_pool(
             self._settings.database_url.reveal(),
             size=size,
             name=f"{self.name}-{purpose}",
             idle_timeout_seconds=self._settings.lease_seconds,
+            plans_anew=plans_anew,
         )
         stack.callback(pool.terminate)
         self._pools.append(pool)

@@ -111,7 +111,7 @@ async def run_start_child(
             },
         )
         execution.gather(branch, entry, message=message)
-        if not execution.fused:
+        if not execution.claim.fused:
             await execution.commit_running(branch)
         return Child(execution, branch, started)
 
@@ -136,7 +136,7 @@ async def _run_result(execution: Execution, branch: Branch, started: Started, ou
                 # Its notice has been read, and no other comes.
                 entry = replace(entry, state="complete", finished_at=now, result=told.result)
                 execution.gather(branch, entry)
-                if not execution.fused:
+                if not execution.claim.fused:
                     await execution.commit_running(branch)
         outcome = msgspec.json.decode(entry.result or b"null", type=ChildOutcome)
         if outcome.status is Status.COMPLETE:

@@ -38,6 +38,7 @@ from shared.workflow.errors import (
 )
 from shared.workflow.execution import Execution
 from shared.workflow.gate import Gate
+from shared.workflow.held_claim import HeldClaim
 from shared.workflow.inbox import Inbox
 from shared.workflow.options import Options
 from shared.workflow.outcomes import Outcomes
@@ -177,7 +178,7 @@ class Executor:
                 await self._release(execution)
                 return await self._outcomes.dropped(delivery, str(dropped))
             except JournalMismatch as mismatch:
-                if execution.fused:
+                if execution.claim.fused:
                     raise
                 return await self._outcomes.mismatched(delivery, execution, mismatch)
             if await self._goes_on(execution):
@@ -207,12 +208,12 @@ class Executor:
             # Most likely nobody has put a status yet: believed absent, which spares a read.
             revision = 0
 
-        async def committed(execution: Execution) -> None:
+        async def committed(held: HeldClaim) -> None:
             nonlocal revision
             revision = await self._after_commit.tell(
-                instance, execution.journal.values(), execution.unpublished, revision
+                instance, held.journal.values(), held.unpublished, revision
             )
-            execution.unpublished.clear()
+            held.unpublished.clear()
 
         async def unread() -> list[InboxMessage]:
             return await self._store.unread(instance.key)
@@ -241,7 +242,7 @@ class Executor:
         claims = execution.instance.claims_without_progress
         if claims >= self._settings.solitary_claims and not alone:
             # With the claim uncommitted: to wait for the others is not to fail once more.
-            raise execution.interrupted(Crowded())
+            raise execution.life.interrupted(Crowded())
         try:
             await self._obey(execution)
             await self._check_poison(execution, delivery)
@@ -261,12 +262,12 @@ class Executor:
             await self._refuse_restarts(execution)
             ended = await endings.obey(execution, execution.inbox.decision)
             if ended is not None:
-                raise execution.interrupted(ended)
+                raise execution.life.interrupted(ended)
         elif execution.instance.is_paused:
             # Its door was opened by a control that has to wait.
-            raise execution.interrupted(NotYet())
-        elif not execution.fused:
-            await execution.secure()
+            raise execution.life.interrupted(NotYet())
+        elif not execution.claim.fused:
+            await execution.claim.secure()
 
     async def _refuse_restarts(self, execution: Execution) -> None:
         """Takes out those from a step that cannot be."""
@@ -294,7 +295,7 @@ class Executor:
                 execution,
                 ErrorInfo(name=POISONED, message="ended after too many claims without progress"),
             )
-            raise execution.interrupted(Parked())
+            raise execution.life.interrupted(Parked())
 
     async def _advance(self, execution: Execution, registration: Registration) -> None:
         try:
@@ -302,7 +303,7 @@ class Executor:
             execution.root.check_used_up()
             await endings.complete(execution, output)
         except Exception as error:
-            execution.raise_if_interrupted()
+            execution.life.raise_if_interrupted()
             log.warning("workflow_errored", error=type(error).__name__, reason=str(error))
             if execution.compensations:
                 raise await endings.roll_back(execution, Status.ERRORED, describe(error)) from error
@@ -316,7 +317,7 @@ class Executor:
         except ReplayEnd:
             pass
         except Exception:  # noqa: BLE001 - the failure that brought it here
-            execution.raise_if_interrupted()
+            execution.life.raise_if_interrupted()
         execution.replaying = False
         branch = Branch(
             execution.instance, UNDO, execution.journal.values(), execution.root.segment
@@ -347,12 +348,12 @@ class Executor:
             left = root.entered is not None
             await execution.close(root)
             # Whatever the workflow made of its interruption, that is how this run ends.
-            execution.raise_if_interrupted()
+            execution.life.raise_if_interrupted()
             root.raise_if_interrupted()
-            if left and execution.fused:
+            if left and execution.claim.fused:
                 # Unfused, the same delivery keeps the steps before it.
-                raise execution.interrupted(SegmentAborted())
-            execution.raise_if_misused()
+                raise execution.life.interrupted(SegmentAborted())
+            execution.life.raise_if_misused()
 
     async def _release(self, execution: Execution) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from services.billing.rules.dunning import DunningSchedule
@@ -11,8 +11,15 @@ from services.billing.saga.state import Done
 from services.billing.transitions import Applied
 from shared.messages import subjects
 from shared.messages.base import encode
-from shared.messages.workflows import RenewalChanged, SignalCommand, StartRenewal
+from shared.messages.workflows import (
+    RenewalChanged,
+    SignalCommand,
+    StartRenewal,
+    StartSubscriptionCleanup,
+)
 from shared.workflow.records import OutboxMessage
+
+CLEANUP_AFTER = timedelta(days=30)
 
 ANY_SCHEDULE = DunningSchedule()
 """When there is nothing left to do does not depend on it."""
@@ -22,6 +29,16 @@ def renewal_id(subscription_id: UUID, period_start: datetime, reopened: int = 0)
     """The id of the instance that has a period paid; each chargeback has another one."""
     suffix = f"-r{reopened}" if reopened else ""
     return f"renewal-{subscription_id}-{period_start.astimezone(UTC):%Y%m%dT%H%M%SZ}{suffix}"
+
+
+def cleanup_of(subscription_id: UUID, canceled_at: datetime) -> StartSubscriptionCleanup:
+    """The cleanup of a subscription that ended; nothing leaves that status, so there is one."""
+    return StartSubscriptionCleanup(
+        id=f"cleanup-{subscription_id}",
+        start_at=canceled_at + CLEANUP_AFTER,
+        subscription_id=subscription_id,
+        canceled_at=canceled_at,
+    )
 
 
 def wake(workflow_id: str) -> OutboxMessage:

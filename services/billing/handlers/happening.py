@@ -6,11 +6,10 @@ from datetime import datetime
 from uuid import UUID
 
 from services.billing.handlers.finding import no_subscription
-from services.billing.renewals import follow_up
+from services.billing.renewals import cleanup_of, follow_up
 from services.billing.saga.state import SagaEvent
 from services.billing.transitions import Applied, SubscriptionNotFound, happen
-from services.billing.workflows.renewal import CLEANUP_AFTER
-from shared.messages.workflows import StartRenewal, StartSubscriptionCleanup
+from shared.messages.workflows import StartRenewal
 from shared.runtime.handling import Work
 from shared.workflow.records import OutboxMessage
 
@@ -37,13 +36,7 @@ async def happen_to(
         raise no_subscription(subscription_id) from error
     tell_renewal(work, follow_up(applied, work.now))
     if applied.canceled:
-        cleanup = StartSubscriptionCleanup(
-            id=f"cleanup-{subscription_id}",
-            start_at=work.now + CLEANUP_AFTER,
-            subscription_id=subscription_id,
-            canceled_at=work.now,
-        )
-        work.start(cleanup)
+        work.start(cleanup_of(subscription_id, work.now))
     return applied
 
 

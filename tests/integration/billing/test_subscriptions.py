@@ -50,6 +50,7 @@ async def test_a_trial_ends_after_its_days_on_the_customers_own_clocks(studio: S
     customer_id = await studio.customer(timezone="America/New_York", payment_method=None)
     subscription = await studio.subscription(plan_id="pro", customer_id=customer_id)
     assert subscription.status == "trialing"
+    assert subscription.trial_end is not None
     assert subscription.trial_end == subscription.current_period_end
     # The clocks went forward on 8 March: it is one o'clock there.
     assert subscription.trial_end == datetime(2026, 3, 15, 5, tzinfo=UTC)

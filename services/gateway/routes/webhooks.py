@@ -7,7 +7,7 @@ from aiohttp import web
 from services.gateway.middleware import WEBHOOKS
 from shared.jetstream.requests import Requests
 from shared.messages import subjects
-from shared.messages.base import MAX_CONTENT_BYTES, encode
+from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
 from shared.messages.billing import SERVICE, ProviderWebhook
 from shared.messages.billing.values import ProviderName
 from shared.messages.decoding import convert
@@ -15,6 +15,12 @@ from shared.messages.problems import Refused
 
 WITHHELD = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Credentials, which no signature needs."""
+
+
+class Named(Message, frozen=True, kw_only=True):
+    """The address."""
+
+    provider: ProviderName
 
 
 class WebhookRoutes:
@@ -29,7 +35,7 @@ class WebhookRoutes:
 
     async def take(self, request: web.Request) -> web.Response:
         """Answers 200 once the event is kept; any other answer has the provider send it again."""
-        provider = convert(request.match_info["provider"], ProviderName)
+        provider = convert({"provider": request.match_info["provider"]}, Named).provider
         headers = {name.lower(): value for name, value in request.headers.items()}
         webhook = ProviderWebhook(
             provider=provider,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import gather
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from services.billing.models import Initiator
 from services.billing.saga.state import Opened, Sent, Succeeded
 from shared.messages.base import Message
 from shared.messages.billing import (
+    ByPlan,
     BySubscription,
     CancellationScheduled,
     CancellationWithdrawn,
@@ -25,6 +27,7 @@ from shared.messages.billing import (
     SubscriptionStarted,
     UpdatePlan,
 )
+from shared.messages.problems import Refused
 from shared.messages.workflows import StartCustomer, StartSubscriptionCleanup
 from tests.integration.billing.studio import Studio
 
@@ -109,6 +112,9 @@ async def test_a_change_of_plan_keeps_the_anchor_where_the_interval_stays(studio
         before.current_period_end,
     )
     assert await change_plan(studio, before, "big") == await studio.find(before.id)
+    await studio.plan("yen", currency="JPY")
+    yen = ChangePlan(subscription_id=before.id, plan_id="yen")
+    assert (await studio.refusal("change_plan", yen)).code == "currency_mismatch"
 
 
 @pytest.mark.parametrize("is_open", [False, True], ids=["between invoices", "with an open one"])
@@ -161,6 +167,35 @@ async def test_a_cancel_ends_it_once(studio: Studio) -> None:
     assert isinstance(told[-1], SubscriptionChanged)
     assert studio.triggers.count(cleanup) == 1
     assert [name for name, _ in await studio.notices()] == ["cancellation"]
+
+
+async def test_many_cancels_at_once_are_one(studio: Studio) -> None:
+    subscription = await studio.subscription()
+    request = CancelSubscription(subscription_id=subscription.id)
+    answers = await gather(
+        *(studio.do(Subscription, "cancel_subscription", request) for _ in range(6))
+    )
+    assert {answer.version for answer in answers} == {2}
+    changes = [event for event in studio.events if isinstance(event, SubscriptionChanged)]
+    assert len(changes) == 1
+    cleanups = [each for each in studio.triggers if isinstance(each, StartSubscriptionCleanup)]
+    assert len(cleanups) == 1
+    assert len(await studio.notices()) == 1
+
+
+async def test_a_plan_is_deleted_or_subscribed_to_and_never_both(studio: Studio) -> None:
+    customer_id = await studio.customer()
+    for number in range(5):
+        plan = await studio.plan(f"plan{number}")
+        request = CreateSubscription(customer_id=customer_id, plan_id=plan.id)
+        outcomes = await gather(
+            studio.do(Subscription, "create_subscription", request),
+            studio.do(Plan, "delete_plan", ByPlan(plan_id=plan.id)),
+            return_exceptions=True,
+        )
+        refusals = [each.code for each in outcomes if isinstance(each, Refused)]
+        assert refusals in (["plan_in_use"], ["plan_not_found"])
+        assert len([each for each in outcomes if isinstance(each, Message)]) == 1
 
 
 async def test_nothing_leaves_canceled(studio: Studio) -> None:

@@ -30,6 +30,10 @@ BREAKING = {
     "a_paid_invoice_has_the_attempt_that_paid_it": """
         UPDATE payment_attempts SET refund_reason = 'surplus', refund_state = 'due'
     """,
+    "a_parked_event_waits_for_its_attempt": """
+        INSERT INTO provider_events (provider, event_id, payment_key, body, outcome, received_at)
+        SELECT provider, 'evt_1', provider_key, '{}', 'parked', now() FROM payment_attempts
+    """,
     "a_period_over_is_being_billed": """
         UPDATE subscriptions SET current_period_start = current_period_start - interval '3 months',
             current_period_end = current_period_end - interval '3 months'

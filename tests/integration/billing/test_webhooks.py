@@ -103,7 +103,10 @@ async def test_another_amount_than_was_asked_for_is_a_contradiction(studio: Stud
     assert (await studio.invoice(invoice.id)).state == "open"
 
 
-async def test_an_event_of_an_attempt_that_is_not_known_waits_for_it(studio: Studio) -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["once it is written", "told again"])
+async def test_an_event_of_an_attempt_that_is_not_known_waits_for_it(
+    studio: Studio, again: bool
+) -> None:
     subscription = await studio.subscription()
     period = studio.now.strftime("%Y%m%dT%H%M%SZ")
     key = f"{subscription.id}-{period}-1"
@@ -117,13 +120,18 @@ async def test_an_event_of_an_attempt_that_is_not_known_waits_for_it(studio: Stu
     assert (await studio.webhook("succeeded", early)).outcome == "parked"
     invoice = await studio.charged_again(subscription)
     assert invoice.attempts[0].key == key
+    assert await studio.broken() == {"a_parked_event_waits_for_its_attempt"}
 
-    [arrival] = await studio.apply_parked(key)
+    if again:
+        assert await studio.webhook("succeeded", early) == TAKEN
+    else:
+        [arrival] = await studio.apply_parked(key)
+        assert arrival.outcome == "applied"
 
-    assert arrival.outcome == "applied"
     assert (await studio.invoice(invoice.id)).state == "paid"
     assert await studio.apply_parked(key) == []
     assert await studio.kept() == [("evt_1", "applied")]
+    assert await studio.broken() == set()
 
 
 async def test_money_that_comes_after_all_was_given_up_is_given_back(studio: Studio) -> None:

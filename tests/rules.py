@@ -70,6 +70,15 @@ RULES = {
     "player-unknown-player": "errored, no retry",
     "player-concurrency": "20 triggers, one reward",
     "player-kill": "killed and redelivered, one reward",
+    "billing-dunning": "retries on days after the first failure, missed ones once",
+    "billing-hard-declines": "which declines the same card may not be tried after",
+    "billing-period": "from the anchor, clamped, on the customer's clocks",
+    "billing-renewal-reminder": "in the last seven days",
+    "billing-past-due-notices": "five days, and the cancellation",
+    "billing-usage": "above nine tenths, and at the limit",
+    "billing-transitions": "which status follows which",
+    "billing-money": "minor units of a known currency",
+    "billing-ledger": "entries of an event sum to zero",
 }
 
 LATER: dict[str, str] = {}

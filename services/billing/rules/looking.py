@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import msgspec
 
 from services.billing.models import SubscriptionStatus
-from services.billing.rules.past_due import next_step_at
+from services.billing.rules.past_due import next_notice_at
 from services.billing.rules.reminders import REMINDED, REMINDER_LEAD
 from services.billing.rules.usage import WATCHED
 
@@ -25,8 +25,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Its renewal is under way, and needs no customer's run."""
     reminded: bool = False
     """The reminder of this period end, or its ending notice, was told."""
-    told_steps: tuple[int, ...] = ()
-    """Past-due notices of the open invoice."""
+    told_days: tuple[int, ...] = ()
+    """Days of the past-due notices that were told of the open invoice."""
     usage_day: date | None = None
     """The first day with use that is not closed."""
 
@@ -45,9 +45,9 @@ def _instants(facts: Facts, now: datetime) -> Iterator[datetime]:
     if facts.status in REMINDED and not facts.reminded and now < facts.period_end:
         yield facts.period_end - REMINDER_LEAD
     if facts.status is SubscriptionStatus.PAST_DUE and facts.past_due_since is not None:
-        step_at = next_step_at(facts.past_due_since, now, facts.told_steps)
-        if step_at is not None:
-            yield step_at
+        notice_at = next_notice_at(facts.past_due_since, now, facts.told_days)
+        if notice_at is not None:
+            yield notice_at
     if facts.status in WATCHED and facts.usage_day is not None:
         # Days of use are those of UTC.
         yield datetime.combine(facts.usage_day + timedelta(days=1), time(), UTC)

@@ -15,25 +15,30 @@ NOTICES: dict[int, PastDueNotice] = {
     7: "final_notice",
     14: "final_notice",
 }
-"""By step: days of 24 hours after the first failure. The sixth notice, `cancellation`, is no step:
-the cancellation itself tells it, since on day 30 a payment may still be on its way."""
+"""By days of 24 hours after the first failure. The sixth notice, `cancellation`, has no day: the
+cancellation itself tells it, since on day 30 a payment may still be on its way."""
 
 
-def due_step(past_due_since: datetime, now: datetime, told: Collection[int]) -> int | None:
-    """The latest step that has come, unless it has been told; what it overtook is never sent."""
-    latest = max((step for step in NOTICES if step_at(past_due_since, step) <= now), default=None)
+def due_day(past_due_since: datetime, now: datetime, told: Collection[int]) -> int | None:
+    """The day whose notice is due: the latest that has come, None where that one has been told.
+
+    A notice that a later one overtook is never sent.
+    """
+    latest = max((day for day in NOTICES if day_at(past_due_since, day) <= now), default=None)
     return None if latest in told else latest
 
 
-def next_step_at(past_due_since: datetime, now: datetime, told: Collection[int]) -> datetime | None:
-    """When the next step is due, in the past where one is; None when none is left."""
-    due = due_step(past_due_since, now, told)
+def next_notice_at(
+    past_due_since: datetime, now: datetime, told: Collection[int]
+) -> datetime | None:
+    """When the next notice is due, in the past where one is; None when none is left."""
+    due = due_day(past_due_since, now, told)
     if due is not None:
-        return step_at(past_due_since, due)
-    times = (step_at(past_due_since, step) for step in NOTICES)
+        return day_at(past_due_since, due)
+    times = (day_at(past_due_since, day) for day in NOTICES)
     return next((at for at in times if at > now), None)
 
 
-def step_at(past_due_since: datetime, step: int) -> datetime:
-    """When a step comes."""
-    return past_due_since + timedelta(days=step)
+def day_at(past_due_since: datetime, day: int) -> datetime:
+    """When a day has come."""
+    return past_due_since + timedelta(days=day)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -19,20 +16,6 @@ from shared.workflow.zones import known_zones
 
 BASE_XP = 10
 FIRST = date(2026, 3, 1)
-
-
-@pytest.fixture(params=["UTC", "America/New_York", "Pacific/Auckland"])
-def host_zone(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The time zone of the machine that the rules run on."""
-    before = os.environ.get("TZ")
-    os.environ["TZ"] = request.param
-    time.tzset()
-    yield request.param
-    if before is None:
-        del os.environ["TZ"]
-    else:
-        os.environ["TZ"] = before
-    time.tzset()
 
 
 @pytest.mark.rule("player-daily-reward")

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
-import msgspec
-
+from services.billing.facts import Page, facts
 from services.billing.models import (
-    Invoice,
-    PaymentAttempt,
     SubscriptionStatus,
-    Terms,
 )
 from services.billing.rules import ledger
 from services.billing.rules.subscriptions import SubscriptionEvent, transition
-from services.billing.saga.state import Canceled, Change, Effect, SagaEvent
+from services.billing.saga.state import Canceled, Effect
 from services.billing.store.saga import SagaStore
 from shared.messages.events import Event
 from shared.messages.notices import OPERATORS, Notice
@@ -29,22 +24,6 @@ STATUS_EVENTS = {
     SubscriptionStatus.CANCELED: SubscriptionEvent.CANCELED,
 }
 """What leads to a status."""
-
-
-class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one event changes."""
-
-    terms: Terms
-    invoice: Invoice
-    """As the event leaves it."""
-    stored: bool
-    """Whether the invoice has a row; a draft has none."""
-    attempt: PaymentAttempt | None
-    """As the event leaves it."""
-    change: Change
-    event: SagaEvent
-    actor: str
-    now: datetime
 
 
 class Bookkeeper:
@@ -69,6 +48,9 @@ class Bookkeeper:
         await self._change_status()
         for effect in effects:
             await self._carry_out(effect)
+        if page.changed:
+            for event in facts(page):
+                self._publish(event)
 
     async def _change_status(self) -> None:
         page, saga = self._page, self._page.change.saga

@@ -13,7 +13,8 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec.structs import replace
 
-from services.billing.bookkeeping import Bookkeeper, Page
+from services.billing.bookkeeping import Bookkeeper
+from services.billing.facts import Page
 from services.billing.models import (
     AttemptState,
     Invoice,
@@ -54,6 +55,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A draft that no row has yet, where the period is not billed."""
     attempt: PaymentAttempt | None
     saga: Saga
+
+    @property
+    def stored(self) -> bool:
+        """Whether the invoice has a row."""
+        return self.invoice.state is not InvoiceState.DRAFT
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,10 +123,11 @@ async def happen(
         page = Page(
             terms=case.terms,
             invoice=_invoice(case, change),
-            stored=case.invoice.state is not InvoiceState.DRAFT,
+            stored=case.stored,
             attempt=attempt,
             change=change,
             event=event,
+            changed=change.saga != case.saga,
             actor=actor,
             now=now,
         )

@@ -46,6 +46,7 @@ def instance(row: asyncpg.Record) -> Instance:
         rollback=row["rollback"],
         ending=None if row["ending"] is None else Status(row["ending"]),
         control=_position(row["control_stream"], row["control_seq"]),
+        restart=_position(row["restart_stream"], row["restart_seq"]),
         parent=parent(row["parent"]),
         trace=row["trace"],
         retired=row["retired_at"] is not None,

@@ -4,7 +4,8 @@ INSTANCE_COLUMNS = """
     i.kind, i.id, i.run, i.epoch, i.generation, i.version, i.status, i.input, i.output, i.error,
     i.actor, i.idempotency_key, i.body_hash, i.event_sequence, i.claims_without_progress,
     i.wake_at, i.created_at, i.updated_at, i.started_at, i.finished_at,
-    i.rollback, i.ending, i.control_stream, i.control_seq, i.parent, i.trace, i.retired_at
+    i.rollback, i.ending, i.control_stream, i.control_seq, i.restart_stream, i.restart_seq,
+    i.parent, i.trace, i.retired_at
 """
 
 ENTRY_COLUMNS = """
@@ -111,7 +112,7 @@ CHECKPOINT = """
             claims_without_progress = CASE WHEN $12 THEN 0 ELSE claims_without_progress END,
             output = $13, error = $14, finished_at = $15,
             run = $3, started_at = $24, rollback = $25, ending = $26, control_stream = $27,
-            control_seq = $28
+            control_seq = $28, restart_stream = $29, restart_seq = $30
         WHERE kind = $1 AND id = $2 AND epoch = $4 AND version = $5
         RETURNING version, generation
     ), journaled AS (

@@ -146,7 +146,7 @@ class PostgresTransaction:
     async def write(self, instance: Instance, checkpoint: Checkpoint) -> Committed:
         """See ports.Transaction."""
         key = instance.key
-        control = instance.control
+        control, restart = instance.control, instance.restart
         async with transient_trouble("write"), body_left_intact():
             await self._write_beside(instance, checkpoint)
             row = await self._connection.fetchrow(
@@ -174,6 +174,8 @@ class PostgresTransaction:
                 None if instance.ending is None else instance.ending.value,
                 None if control is None else control.stream_created,
                 None if control is None else control.sequence,
+                None if restart is None else restart.stream_created,
+                None if restart is None else restart.sequence,
             )
         if row is None or row["journaled"] != len(checkpoint.entries):
             raise LostClaim

@@ -18,7 +18,7 @@ from shared.postgres.transaction import PooledConnection, advisory_lock_id
 from shared.runtime.handling import AnyHandler, Work
 from shared.runtime.outbox import Outbox
 from shared.workflow.errors import Transient
-from shared.workflow.facts import envelope
+from shared.workflow.facts import fact
 from shared.workflow.ports import Clock, Delivery
 from shared.workflow.records import DeadLetter, OutboxMessage
 from shared.workflow.starts import start_message
@@ -152,12 +152,12 @@ class Dispatcher:
     def _messages(self, work: Work) -> list[OutboxMessage]:
         """What the work publishes, ready for the outbox."""
         messages = [
-            envelope(
+            fact(
                 event,
                 event_id=str(self._new_id()),
                 service=self._service,
                 occurred_at=work.now,
-            )
+            ).message()
             for event in work.events
         ]
         for trigger in work.triggers:

@@ -288,6 +288,7 @@ class MemoryTransaction:
         stored.rollback = instance.rollback
         stored.ending = instance.ending
         stored.control = instance.control
+        stored.restart = instance.restart
         stored.status = checkpoint.status
         stored.updated_at = checkpoint.now
         stored.event_sequence = checkpoint.event_sequence

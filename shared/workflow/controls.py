@@ -20,6 +20,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     taken: tuple[int, ...] = ()
     control: StreamPosition | None = None
     """The last pause or resume that was obeyed."""
+    restart: StreamPosition | None = None
+    """The last restart that was obeyed."""
     command: ControlCommand | None = None
     """Of terminate and restart: how."""
 
@@ -34,10 +36,11 @@ def decide(instance: Instance, messages: Iterable[InboxMessage]) -> Decision:
 
     A terminate, a restart and the resume of what has ended end the decision: what comes after
     meets the instance that they leave. An older pause or resume is ignored, and so is what finds
-    nothing to do. While compensations run, which are not left half done, a restart waits, and a
-    terminate behind it.
+    nothing to do. A terminate or restart that stood before the restart of the present run meant a
+    run before it, though a slow replica has stored it later. While compensations run, which are
+    not left half done, a restart waits, and a terminate behind it.
     """
-    control = instance.control
+    control, restart = instance.control, instance.restart
     ended = instance.status.ended
     undoing = instance.rollback == "running" and not ended
     waits = False
@@ -48,6 +51,9 @@ def decide(instance: Instance, messages: Iterable[InboxMessage]) -> Decision:
             continue
         action = Action(message.type)
         is_final = action in {Action.TERMINATE, Action.RESTART}
+        if is_final and restart is not None and message.position < restart:
+            taken.append(message.seq)
+            continue
         waits = waits or (undoing and action is Action.RESTART)
         if is_final and waits:
             continue
@@ -61,6 +67,7 @@ def decide(instance: Instance, messages: Iterable[InboxMessage]) -> Decision:
                 taken=tuple(taken),
                 # A pause that was asked for before a restart does not stop the new run.
                 control=message.position if newer else control,
+                restart=message.position if action is Action.RESTART else restart,
                 command=msgspec.json.decode(message.payload, type=ControlCommand),
             )
         if newer:
@@ -68,7 +75,7 @@ def decide(instance: Instance, messages: Iterable[InboxMessage]) -> Decision:
             last = _effect(instance, action)
         if ended and last is Action.RESUME:
             break
-    return Decision(action=last, taken=tuple(taken), control=control)
+    return Decision(action=last, taken=tuple(taken), control=control, restart=restart)
 
 
 def _effect(instance: Instance, action: Action) -> Action | None:

@@ -93,6 +93,7 @@ async def obey(execution: Execution, decision: Decision) -> Interruption | None:
     execution.inbox.settle(decision.taken)
     segment.taken.extend(decision.taken)
     instance.control = decision.control
+    instance.restart = decision.restart
     match decision.action:
         case Action.PAUSE:
             await execution.commit(segment, Status.PAUSED)

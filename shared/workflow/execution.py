@@ -25,7 +25,7 @@ from shared.workflow.errors import (
     Transient,
     WorkflowMisuse,
 )
-from shared.workflow.facts import facts_of
+from shared.workflow.facts import facts_of, numbered
 from shared.workflow.inbox import Inbox
 from shared.workflow.ports import Clock, Transaction
 from shared.workflow.records import (
@@ -217,9 +217,7 @@ class Execution:
         segment = branch.segment
         if step is not None:
             at = entry.finished_at or step.now
-            facts = facts_of(self.instance, self._service, entry.key, step.events, at)
-            self.instance.event_sequence += len(facts)
-            segment.messages.extend(facts)
+            segment.facts += facts_of(self.instance, self._service, entry.key, step.events, at)
         if message is not None:
             segment.messages.append(message)
         if taken is not None:
@@ -351,8 +349,8 @@ class Execution:
                 status=status,
                 now=self.clock.now(),
                 entries=tuple(segment.entries),
-                messages=tuple(segment.messages),
-                event_sequence=instance.event_sequence,
+                messages=self._messages(segment),
+                event_sequence=instance.event_sequence + len(segment.facts),
                 wake_at=wake_at,
                 due_at=due_at,
                 lease_seconds=lease_seconds,
@@ -369,18 +367,22 @@ class Execution:
 
     async def _secure_once(self) -> None:
         if not self.secured:
+            segment = self.root.segment
             checkpoint = Checkpoint(
                 status=Status.RUNNING,
                 now=self.clock.now(),
-                entries=tuple(self.root.segment.entries),
-                messages=tuple(self.root.segment.messages),
-                event_sequence=self.instance.event_sequence,
+                entries=tuple(segment.entries),
+                messages=self._messages(segment),
+                event_sequence=self.instance.event_sequence + len(segment.facts),
                 lease_seconds=max(self.settings.lease_seconds, self.held_seconds),
                 progress=False,
                 error=self.instance.error,
-                taken=tuple(self.root.segment.taken),
+                taken=tuple(segment.taken),
             )
-            await self._commit(self.root.segment, checkpoint)
+            await self._commit(segment, checkpoint)
+
+    def _messages(self, segment: Segment) -> tuple[OutboxMessage, ...]:
+        return (*segment.messages, *numbered(segment.facts, self.instance.event_sequence))
 
     async def _commit(
         self,
@@ -391,6 +393,7 @@ class Execution:
     ) -> bool:
         """Whether the inbox made it release the instance instead."""
         yielded = False
+        messages = checkpoint.messages
         began = self.monotonic()
         try:
             with tracing.span("commit", status=checkpoint.status.value):
@@ -418,6 +421,7 @@ class Execution:
                 raise self.interrupted(Dropped(str(misuse))) from misuse
             raise
         self._leased_until = began + (checkpoint.lease_seconds or 0.0)
+        self.unpublished.extend(messages)
         self._take_over(segment, checkpoint)
         try:
             await self._committed(self)
@@ -457,8 +461,8 @@ class Execution:
         instance.status = checkpoint.status
         instance.wake_at = checkpoint.wake_at
         instance.updated_at = checkpoint.now
+        instance.event_sequence = checkpoint.event_sequence
         self.secured = True
         self.fused = False
         self.journal.update((entry.key, entry) for entry in segment.entries)
-        self.unpublished.extend(segment.messages)
         segment.clear()

@@ -51,16 +51,16 @@ from shared.workflow.undo import run_compensation
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Run:
-    """One claim that a delivery makes; it may make several."""
+    """How a delivery makes its next claim; it may make several."""
 
     command: Command = field(kw_only=False)
     fused: bool
     counted: bool
-    """It counts as a claim without progress."""
-    failure: Failure | None
-    alone: bool
+    """It counts as a claim without progress: once, however often the delivery claims (rule 23)."""
+    failure: Failure | None = None
+    alone: bool = False
 
 
 class Executor:
@@ -106,26 +106,31 @@ class Executor:
     async def _carry_out(self, delivery: Delivery, command: Command) -> str:
         if command.message is not None:
             await self._keep(delivery, command, command.message)
-        failure: Failure | None = None
-        fused = delivery.attempt == 1
-        # Counted once, however often this delivery claims (rule 23).
-        counted = delivery.attempt > 1
-        alone = False
+        run = _Run(command, fused=delivery.attempt == 1, counted=delivery.attempt > 1)
+        try:
+            async with self._gate.beside_others():
+                return await self._run_on(delivery, run)
+        except Crowded:
+            log.warning("workflow_runs_alone")
+            run.alone = True
+        try:
+            async with self._gate.alone(self._settings.solitary_wait_seconds):
+                return await self._run_on(delivery, run)
+        except Crowded:
+            return await self._outcomes.crowded(delivery, command)
+
+    async def _run_on(self, delivery: Delivery, run: _Run) -> str:
+        """Claims anew where a segment has to go on unfused, or from what was committed of it."""
         while True:
             try:
-                async with self._gate.alone() if alone else self._gate.beside_others():
-                    run = _Run(command, fused=fused, counted=counted, failure=failure, alone=alone)
-                    return await self._run(delivery, run)
+                return await self._run(delivery, run)
             except SegmentAborted as aborted:
-                fused, failure = False, aborted.failure
+                run.fused, run.failure = False, aborted.failure
                 # What has been committed of the claim since has been counted.
-                counted = False
+                run.counted = False
             except JournalMismatch:
                 # Found with the claim uncommitted; once more with it committed, to be kept.
-                fused = False
-            except Crowded:
-                log.warning("workflow_runs_alone")
-                alone = True
+                run.fused = False
 
     async def _keep(self, delivery: Delivery, command: Command, message: InboxMessage) -> None:
         """Puts a signal or control into the inbox, a signal behind those that stand before it:

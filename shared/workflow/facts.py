@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
+from msgspec.structs import replace
 
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, encode
@@ -19,36 +21,49 @@ NAMESPACE = UUID("5d2c1c1e-6f0a-5f43-9f53-8a0f6c1b7d10")
 """Root of every id that is derived instead of drawn."""
 
 
-def envelope(
+class Fact(NamedTuple):
+    """A fact on its way to the outbox, as yet without a number."""
+
+    subject: str
+    envelope: EventEnvelope
+    headers: dict[str, str]
+
+    def message(self, sequence: int | None = None) -> OutboxMessage:
+        """What the outbox holds of it."""
+        return OutboxMessage(
+            id=self.envelope.id,
+            subject=self.subject,
+            body=encode(replace(self.envelope, sequence=sequence)),
+            headers=self.headers,
+        )
+
+
+def fact(
     event: Event,
     *,
     event_id: str,
     service: str,
     occurred_at: datetime,
     workflow: WorkflowReference | None = None,
-    sequence: int | None = None,
-) -> OutboxMessage:
-    """A fact, ready for the outbox. Raises NonRetryableError over 1 MiB: once committed, what no
-    stream takes could never be published."""
+) -> Fact:
+    """An event as a fact. Raises NonRetryableError over 1 MiB: once committed, what no stream takes
+    could never be published."""
     data = encode(event)
     if len(data) > MAX_CONTENT_BYTES:
         raise NonRetryableError(
             "event_too_large",
             f"the event {event.name} has {len(data)} bytes; {MAX_CONTENT_BYTES} are allowed",
         )
-    body = EventEnvelope(
-        id=event_id,
-        name=event.name,
-        occurred_at=occurred_at,
-        data=msgspec.Raw(data),
-        workflow=workflow,
-        sequence=sequence,
-    )
-    return OutboxMessage(
-        id=event_id,
-        subject=subjects.event(service, event.name),
-        body=encode(body),
-        headers=tracing.outgoing(),
+    return Fact(
+        subjects.event(service, event.name),
+        EventEnvelope(
+            id=event_id,
+            name=event.name,
+            occurred_at=occurred_at,
+            data=msgspec.Raw(data),
+            workflow=workflow,
+        ),
+        tracing.outgoing(),
     )
 
 
@@ -58,8 +73,8 @@ def facts_of(
     key: EntryKey,
     events: Sequence[Event],
     occurred_at: datetime,
-) -> list[OutboxMessage]:
-    """The facts of one step, numbered on from the instance's last.
+) -> list[Fact]:
+    """The facts of one step.
 
     Ids are derived from the step, so that a step made again after a crash publishes the same.
     """
@@ -68,13 +83,21 @@ def facts_of(
     workflow = WorkflowReference(kind=instance.key.kind, id=instance.key.id, run=instance.run)
     place = f"{instance.key}/{instance.run}/{key.path}/{key.name}/{key.occurrence}"
     return [
-        envelope(
+        fact(
             event,
             event_id=str(uuid5(NAMESPACE, f"{place}/{number}")),
             service=service,
             occurred_at=occurred_at,
             workflow=workflow,
-            sequence=instance.event_sequence + number,
         )
         for number, event in enumerate(events, start=1)
     ]
+
+
+def numbered(facts: Iterable[Fact], last: int) -> list[OutboxMessage]:
+    """The facts of one commit, numbered on from the instance's last.
+
+    Only whoever commits may number: of branches that are under way at once one may be lost, and a
+    number that it had taken before would be missing for ever.
+    """
+    return [each.message(number) for number, each in enumerate(facts, start=last + 1)]

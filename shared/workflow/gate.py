@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from shared.workflow.errors import Crowded
 
 
 class Gate:
@@ -30,8 +32,14 @@ class Gate:
                 self._empty.set()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncGenerator[None]:
-        """Passes when nobody else is inside, and lets nobody in."""
-        async with self._turn:
-            await self._empty.wait()
+    async def alone(self, wait_seconds: float | None = None) -> AsyncGenerator[None]:
+        """Passes when nobody else is inside, and lets nobody in. Raises Crowded when they
+        have not left in time: one that hangs must not keep this one's worker too."""
+        async with AsyncExitStack() as turn:
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    await turn.enter_async_context(self._turn)
+                    await self._empty.wait()
+            except TimeoutError as error:
+                raise Crowded from error
             yield

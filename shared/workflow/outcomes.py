@@ -144,6 +144,16 @@ class Outcomes:
             await self._store.keep(notice.to, [notice.message])
             await self._after_commit.wake(parent.key)
 
+    async def crowded(self, delivery: Delivery, command: Command) -> str:
+        """What is to run alone has not got the process to itself: another one may have room, or
+        this one later."""
+        log.warning("process_crowded")
+        if self._superfluous(delivery, command):
+            await delivery.ack()
+        else:
+            await delivery.nak(self._settings.longest_nak_seconds)
+        return "crowded"
+
     async def mismatched(
         self, delivery: Delivery, execution: Execution, mismatch: JournalMismatch
     ) -> str:

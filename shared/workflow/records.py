@@ -172,6 +172,8 @@ class Instance(msgspec.Struct, kw_only=True):
     """Status that the instance takes once its compensations have run."""
     control: StreamPosition | None = None
     """The last pause or resume that was obeyed; an older one is ignored (rule 13)."""
+    restart: StreamPosition | None = None
+    """The restart that the present run came from; what asks an older run to end is void."""
     parent: Parent | None = None
     trace: str | None = None
     """The traceparent it was started under, for later deliveries to link to."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 
+from shared.workflow.facts import Fact
 from shared.workflow.ports import InstanceStore, Transaction
 from shared.workflow.records import Entry, Notice, OutboxMessage
 
@@ -31,6 +32,7 @@ class Segment:
         self.opened_at = 0.0
         self.entries: list[Entry] = []
         self.messages: list[OutboxMessage] = []
+        self.facts: list[Fact] = []
         self.taken: list[int] = []
         """Rows of the inbox that the entries speak of."""
 
@@ -91,11 +93,13 @@ class Segment:
         """Forgets what had gathered."""
         self.entries.clear()
         self.messages.clear()
+        self.facts.clear()
         self.taken.clear()
 
     def absorb(self, other: Segment) -> None:
         """Takes over what had gathered in a segment that has no transaction."""
         self.entries += other.entries
         self.messages += other.messages
+        self.facts += other.facts
         self.taken += other.taken
         other.clear()

@@ -23,5 +23,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Steps of branches that may be open at once in a process: the step pool has as many more."""
     solitary_claims: int = 3
     """Claims without progress after which an instance runs alone in its process (rule 23)."""
+    solitary_wait_seconds: float = 10.0
+    """How long such an instance waits for the others to leave before it gives its message back."""
     poison_claims: int = 10
     """Claims without progress after which an instance ends errored."""

@@ -56,6 +56,36 @@ async def test_a_pause_from_before_a_restart_does_not_stop_the_new_run(bench: Be
     assert await rig.advance(HOUR) == ["complete"]
 
 
+@pytest.mark.rule("engine-13", "engine-14")
+@pytest.mark.parametrize("rollback", [False, True], ids=["", "with-rollback"])
+async def test_a_terminate_from_before_a_restart_does_not_end_the_new_run(
+    bench: Bench, rollback: bool
+) -> None:
+    rig, stream = replica(bench.rig, sleep_between), Stream()
+    await rig.executor.deliver(stream.start())
+    terminate = stream.control(Action.TERMINATE, rollback=rollback)
+    restart = stream.control(Action.RESTART)
+    assert await rig.executor.deliver(restart) == "parked"
+    # A pause after it is obeyed, and does not make the terminate younger.
+    assert await rig.executor.deliver(stream.control(Action.PAUSE)) == "paused"
+    assert await rig.executor.deliver(terminate) == "paused"
+    assert await bench.store.unread(KEY) == []
+    assert await rig.executor.deliver(stream.control(Action.RESUME)) == "parked"
+    assert await rig.advance(HOUR) == ["complete"]
+    loaded = await bench.store.load(KEY)
+    assert loaded is not None
+    assert loaded[0].run == 2
+
+
+@pytest.mark.rule("engine-13", "engine-14")
+async def test_a_terminate_from_before_a_pause_still_ends_the_run(bench: Bench) -> None:
+    rig, stream = replica(bench.rig, sleep_between), Stream()
+    await rig.executor.deliver(stream.start())
+    terminate, pause = stream.control(Action.TERMINATE), stream.control(Action.PAUSE)
+    assert await rig.executor.deliver(pause) == "paused"
+    assert await rig.executor.deliver(terminate) == "terminated"
+
+
 @pytest.mark.rule("engine-12", "engine-14")
 @pytest.mark.parametrize("action", [Action.PAUSE, Action.TERMINATE, Action.RESTART])
 async def test_a_control_at_the_moment_of_the_end_keeps_the_instance_from_ending(

@@ -9,12 +9,10 @@ from shared.messages.player.values import (
     DEFAULT_DIFFICULTY,
     ActivityName,
     Count,
-    Instant,
     MessageText,
-    Name,
     SessionStatus,
-    SourceId,
 )
+from shared.messages.values import Instant, Name, SourceId
 
 
 class LoggedIn(Message, frozen=True, kw_only=True):

@@ -12,15 +12,11 @@ from shared.messages.player.values import (
     AchievementId,
     AchievementType,
     Amount,
-    Email,
     ItemName,
-    Name,
-    SourceId,
     Text,
     Threshold,
-    ZoneName,
 )
-from shared.messages.values import Cursor, Limit
+from shared.messages.values import Cursor, Email, Limit, Name, SourceId, ZoneName
 
 
 class Opening(Message, frozen=True, kw_only=True):

@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 
 from shared.messages.workflows import Action, Status
-from shared.testing.faults import Cut
+from shared.testing.faults import Cut, Faults
 from shared.testing.journeys import leave_row
 from shared.workflow.call import Call
 from shared.workflow.context import WorkflowContext
 from shared.workflow.errors import NonRetryableError, StepFailed, Transient
+from shared.workflow.settings import EngineSettings
 from shared.workflow.step import Step
 from tests.conformance.operations.conftest import KEY, LOST_SECONDS, World
 from tests.conformance.operations.steps import Branch, leaving, refuse
@@ -224,3 +225,66 @@ async def test_trouble_in_one_branch_drops_the_run_and_doubles_nothing(world: Wo
     assert list(world.outside.carried_out.values()) == [1]
     shaken = [step for step in (await world.status()).steps if step.name == "shaky"]
     assert [step.attempts for step in shaken] == [1]
+
+
+class Crowd(Faults):
+    """Of three branches the first commits once the others have told their facts too, and the last
+    is lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Semaphore(0)
+        self.held = asyncio.Event()
+        self.told = asyncio.Semaphore(0)
+
+    async def reach(self, point: str) -> None:
+        await super().reach(point)
+        commits = self.passed.count("before commit")
+        if point == "before commit" and commits == 2:
+            self.held.set()
+            await twice(self.told)
+        elif point == "before commit" and commits == 4:
+            raise Cut
+
+
+async def twice(semaphore: asyncio.Semaphore) -> None:
+    await semaphore.acquire()
+    await semaphore.acquire()
+
+
+@pytest.mark.rule("engine-10", "engine-26")
+async def test_a_branch_that_is_lost_before_its_commit_leaves_no_gap_in_the_numbers_of_facts(
+    world: World,
+) -> None:
+    crowd = Crowd()
+
+    async def early(step: Step, name: str) -> str:
+        await twice(crowd.begun)
+        return await leave_row(step, name)
+
+    async def late(step: Step, name: str) -> str:
+        crowd.begun.release()
+        await crowd.held.wait()
+        await leave_row(step, name)
+        crowd.told.release()
+        return name
+
+    async def run(ctx: WorkflowContext) -> list[str]:
+        return list(
+            await ctx.parallel(
+                lambda b: b.step("a", early, "a"),
+                lambda b: b.step("b", late, "b"),
+                lambda b: b.step("c", late, "c"),
+            )
+        )
+
+    settings = EngineSettings(lease_seconds=20, segment_seconds=10, branch_connections=3)
+    with pytest.raises(Cut):
+        await world.process(run, faults=crowd, settings=settings).start()
+    assert len(await world.effects()) == 2
+    await world.pass_seconds(LOST_SECONDS)
+    assert await world.process(run).start(3) == "complete"
+    assert sorted(await world.effects()) == ["a", "b", "c"]
+    loaded = await world.store.load(KEY)
+    assert loaded is not None
+    assert loaded[0].event_sequence == 3

@@ -10,6 +10,7 @@ from shared.messages.workflows import Action, Status
 from shared.testing.faults import Cut
 from shared.testing.journeys import leave_row
 from shared.workflow.context import WorkflowContext
+from shared.workflow.settings import EngineSettings
 from shared.workflow.step import Step
 from tests.conformance.operations.conftest import KEY, LOST_SECONDS, StartFree, World
 
@@ -147,3 +148,40 @@ async def test_from_the_third_claim_it_runs_alone_and_then_the_others_go_on(
     assert await asyncio.gather(before, solitary, *after) == ["complete"] * 7
     assert beside[KEY.id] == {KEY.id}
     assert all(KEY.id not in others for name, others in beside.items() if name != KEY.id)
+
+
+@pytest.mark.rule("engine-23")
+async def test_a_run_that_hangs_keeps_neither_the_poisoned_one_nor_the_others_waiting(
+    world: World,
+) -> None:
+    poison = Poison()
+    for attempt in (1, 2, 3, 4):
+        assert await die(world, poison, attempt) == "died"
+    poison.cured = True
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def hang(step: Step) -> None:
+        if step.workflow_id == "hung":
+            entered.set()
+            await leave.wait()
+
+    async def run(ctx: WorkflowContext) -> None:
+        await ctx.step("first", leave_row, "first")
+        await ctx.step("deadly", hang)
+
+    settings = EngineSettings(lease_seconds=20, segment_seconds=10, solitary_wait_seconds=0.01)
+    rig = world.process(run, settings=settings).rig
+    hung = asyncio.create_task(rig.start(StartFree(id="hung")))
+    await entered.wait()
+    solitary = rig.start_delivery(StartFree(id=KEY.id), attempt=5)
+    async with asyncio.timeout(10):
+        assert await rig.executor.deliver(solitary) == "crowded"
+        assert await rig.start(StartFree(id="after")) == "complete"
+    assert (solitary.settled, solitary.delay_seconds) == ("nak", settings.longest_nak_seconds)
+    leave.set()
+    assert await hung == "complete"
+    # To wait was no claim: its count has not grown.
+    loaded = await world.store.load(KEY)
+    assert loaded is not None
+    assert loaded[0].claims_without_progress == 2
+    assert await rig.start(StartFree(id=KEY.id), attempt=6) == "complete"

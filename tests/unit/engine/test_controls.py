@@ -107,7 +107,7 @@ class World:
 
     def _obey(self, decision: Decision) -> None:
         it = self.instance
-        it.control = decision.control
+        it.control, it.restart = decision.control, decision.restart
         match decision.action:
             case Action.PAUSE:
                 it.status, it.wake_at = Status.PAUSED, None
@@ -226,6 +226,22 @@ def test_pauses_resumes_and_a_restart_after_them_may_be_stored_in_any_order(stat
             assert world.instance.is_paused is in_order.instance.is_paused, story
             assert world.instance.run == in_order.instance.run, story
             assert world.unread == [], story
+
+
+@pytest.mark.rule("engine-13", "engine-14")
+@pytest.mark.parametrize("state", [name for name in STATES if "compensating" not in name])
+def test_what_stood_before_a_restart_means_nothing_to_its_run(state: str) -> None:
+    for asked in CONTROLS:
+        earlier, restart = control(asked, 1), control(Asked(Action.RESTART), 2)
+        world = World(STATES[state])
+        for message in (restart, earlier):
+            world.unread.append(message)
+            world.claim()
+        story = f"{state}: {asked}, stored after the restart"
+        assert world.unread == [], story
+        assert world.instance.run == 2, story
+        assert world.instance.status is Status.RUNNING, story
+        assert world.instance.rollback is None, story
 
 
 @pytest.mark.rule("engine-13")

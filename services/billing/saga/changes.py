@@ -68,7 +68,7 @@ def after(saga: Saga, event: SagaEvent, now: datetime) -> Change:
         case Escalated() | GivenUp():
             return _left(saga, event)
         case MethodChanged():
-            return _method_changed(saga)
+            return _method_changed(saga, now)
         case PayNow():
             return _pay_now(saga, event.by)
         case Canceled():
@@ -230,7 +230,7 @@ def _left(saga: Saga, event: Escalated | GivenUp) -> Change:
     return Change(saga=replace(saga, attempt=given_up, needs_operator=False))
 
 
-def _method_changed(saga: Saga) -> Change:
+def _method_changed(saga: Saga, now: datetime) -> Change:
     if not saga.owed or saga.disputed:
         return Change(saga=saga)
     # By the old method, which has failed or still may.
@@ -239,6 +239,8 @@ def _method_changed(saga: Saga) -> Change:
         saga=replace(
             saga,
             automatic=True,
+            # The days that passed without a retry do not come again: it is tried now.
+            last_automatic_at=saga.last_automatic_at if saga.automatic else now,
             requested_by=Initiator.CUSTOMER if tried else saga.requested_by,
         )
     )

@@ -42,7 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     says what to set it to."""
 
     NEEDS: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Pairs of fields the first of which is of no use without the second."""
+    """Pairs of fields the first of which, set at all or to `field=value`, is of no use without the
+    second."""
 
     nats_url: Annotated[
         Secret,
@@ -103,14 +104,22 @@ def load(settings_type: type[S], environment: Mapping[str, str]) -> S:
                 problems.append(f"{variable} is wrong ({error}): {_remedy(hints[field.name])}")
         elif field.required:
             problems.append(f"{variable} is not set: {_remedy(hints[field.name])}")
-    for name, other in settings_type.NEEDS:
-        if environment.get(name.upper()) and not environment.get(other.upper()):
+    for condition, other in settings_type.NEEDS:
+        if _holds(condition, environment) and not environment.get(other.upper()):
+            name, sign, value = condition.partition("=")
             problems.append(
-                f"{other.upper()} is not set, and {name.upper()} needs it: {_remedy(hints[other])}"
+                f"{other.upper()} is not set, and {name.upper()}{sign}{value} needs it: "
+                f"{_remedy(hints[other])}"
             )
     if problems:
         raise ConfigurationError(tuple(problems))
     return settings_type(**values)
+
+
+def _holds(condition: str, environment: Mapping[str, str]) -> bool:
+    name, _, value = condition.partition("=")
+    found = environment.get(name.upper(), "")
+    return found == value if value else bool(found)
 
 
 def _convert(text: str, hint: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Protocol
@@ -64,12 +65,13 @@ class OwnPart(Protocol):
         ...
 
 
-Begin = Callable[[Surroundings], Sequence[OwnPart]]
+Begin = Callable[[Surroundings], AbstractAsyncContextManager[Sequence[OwnPart]]]
 
 
-def nothing_of_its_own(_surroundings: Surroundings) -> Sequence[OwnPart]:
+@asynccontextmanager
+async def nothing_of_its_own(_surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
     """For a service that is made of the common parts."""
-    return ()
+    yield ()
 
 
 @dataclass(frozen=True)
@@ -86,4 +88,5 @@ class ServiceDefinition:
     """1 with the first cron, and one more with every change to `crons`; the highest one counts."""
     notices: NoticePlan = NoticePlan()  # noqa: RUF009 - frozen
     begin: Begin = nothing_of_its_own
-    """Called once there are a pool and a clock, before the first workflow runs."""
+    """Entered once there are a pool and a clock, before the first workflow runs; left after the
+    last one."""

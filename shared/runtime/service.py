@@ -130,7 +130,9 @@ class Service:
         if member is not None:
             self._clock = member.clock
         own = await self._pool(stack, "own", OWN_CONNECTIONS)
-        parts = definition.begin(Surroundings(clock=self._clock, pool=own))
+        parts = await stack.enter_async_context(
+            definition.begin(Surroundings(clock=self._clock, pool=own))
+        )
         # Who wakes what is due waits until all processes have its instant.
         due_clock = member.agreed if member else self._clock
         store = PostgresStore(name, steps, upkeep)

@@ -218,6 +218,7 @@ class Execution:
         if step is not None:
             at = entry.finished_at or step.now
             segment.facts += facts_of(self.instance, self._service, entry.key, step.events, at)
+            segment.messages += step.messages
         if message is not None:
             segment.messages.append(message)
         if taken is not None:

@@ -11,6 +11,6 @@ from services.billing.models import ProviderCustomer
 class CustomerDirectory(Protocol):
     """Read at the moment of telling the provider, outside any transaction of a workflow."""
 
-    async def find(self, customer_id: UUID) -> ProviderCustomer:
+    async def customer(self, customer_id: UUID) -> ProviderCustomer:
         """The customer as they are now. Raises LookupError for nobody."""
         ...

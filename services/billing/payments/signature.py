@@ -20,17 +20,20 @@ def sign(secret: str, body: bytes, at: datetime) -> str:
 
 def check(secret: str, body: bytes, header: str, now: datetime) -> None:
     """Raises SignatureRefused unless the body is signed by `secret`, and lately."""
-    parts = [part.partition("=") for part in header.split(",")]
-    instants = [value for name, _, value in parts if name == "t"]
+    seconds = instant_of(header)
+    check_instant(seconds, now)
+    expected = _digest(secret, body, seconds).encode()
+    # While a secret is changed there is a signature by each of the two.
+    if not any(hmac.compare_digest(expected, each.encode()) for each in _values(header, "v1")):
+        raise SignatureRefused("the signature is not that of this body")
+
+
+def instant_of(header: str) -> int:
+    """When the signature was made. Raises SignatureRefused unless it names one instant."""
+    instants = _values(header, "t")
     if len(instants) != 1 or not instants[0].isdecimal():
         raise SignatureRefused("the signature names no instant")
-    expected = _digest(secret, body, int(instants[0])).encode()
-    # While a secret is changed there is a signature by each of the two.
-    if not any(
-        hmac.compare_digest(expected, value.encode()) for name, _, value in parts if name == "v1"
-    ):
-        raise SignatureRefused("the signature is not that of this body")
-    check_instant(int(instants[0]), now)
+    return int(instants[0])
 
 
 def check_instant(seconds: int, now: datetime) -> None:
@@ -45,6 +48,11 @@ def find_header(headers: Mapping[str, str], name: str) -> str:
         if each.lower() == name.lower():
             return value
     raise SignatureRefused(f"the header {name} is missing")
+
+
+def _values(header: str, name: str) -> list[str]:
+    parts = [part.partition("=") for part in header.split(",")]
+    return [value for each, _, value in parts if each == name]
 
 
 def _digest(secret: str, body: bytes, seconds: int) -> str:

@@ -26,6 +26,7 @@ from services.billing.payments.provider import (
     ProviderUnreachable,
     RequestRefused,
 )
+from services.billing.renewals import cleanup_of
 from services.billing.rules.declines import DECLINES
 from services.billing.rules.dunning import DunningSchedule
 from services.billing.saga import next_move
@@ -51,7 +52,7 @@ from services.billing.saga.state import (
 )
 from services.billing.transitions import Applied, Case, happen, lock_case
 from shared.messages.notices import OPERATORS, Notice
-from shared.messages.workflows import RenewalChanged, StartRenewal, StartSubscriptionCleanup
+from shared.messages.workflows import RenewalChanged, StartRenewal
 from shared.postgres.notices import NoticeStore
 from shared.workflow.call import Call
 from shared.workflow.context import WorkflowContext
@@ -60,8 +61,6 @@ from shared.workflow.options import Retry
 from shared.workflow.step import Step
 
 log = structlog.get_logger()
-
-CLEANUP_AFTER = timedelta(days=30)
 
 ONCE = Retry(max_attempts=1)
 """What becomes of an attempt is the saga's to decide, not the engine's."""
@@ -87,8 +86,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     move: Send | LookUp | GiveBack | Wait | Done
     order: Order | None = None
-    canceled_at: datetime | None = None
-    """Set by the decision that ended the subscription."""
     status: SubscriptionStatus
     invoice: InvoiceState
     attempts: int
@@ -132,8 +129,6 @@ class RenewalWorkflow:
         """What the machine says, until it has nothing more to say."""
         while True:
             decision = await ctx.step("decide", self.decide, start)
-            if decision.canceled_at is not None:
-                await ctx.start_child("cleanup", cleanup(start, decision.canceled_at))
             match decision.move:
                 case Send():
                     await self.charge(ctx, start, ordered(decision))
@@ -191,20 +186,20 @@ class RenewalWorkflow:
 
         An attempt that is to be sent is written down with its key.
         """
-        canceled_at: datetime | None = None
         while True:
             case = await lock_case(step.connection, start.subscription_id, start.period_start)
             if case.invoice.period_start != start.period_start:
-                return decided(case, Done(), canceled_at)
+                return decided(case, Done())
             move = next_move(case.saga, self._schedule, step.now)
             if isinstance(move, Happen):
                 applied = await self._happen(step, start, move.event)
-                canceled_at = step.now if applied.canceled else canceled_at
+                if applied.canceled:
+                    step.start(cleanup_of(start.subscription_id, step.now))
                 continue
             if isinstance(move, Send):
                 await self._happen(step, start, as_sent(move))
                 case = await lock_case(step.connection, start.subscription_id, start.period_start)
-            return decided(case, move, canceled_at)
+            return decided(case, move)
 
     async def send(self, _call: Call, order: Order) -> Answer:
         """Charges, once the provider has been asked for the key: a database that was restored from
@@ -321,14 +316,12 @@ class RenewalWorkflow:
         """The charge with the provider's id of the customer, who may be new to it."""
         if order.charge.customer_reference:
             return order.charge
-        customer = await self._directory.find(order.customer_id)
+        customer = await self._directory.customer(order.customer_id)
         reference = await self._provider.save_customer(customer)
         return msgspec.structs.replace(order.charge, customer_reference=reference)
 
 
-def decided(
-    case: Case, move: Send | LookUp | GiveBack | Wait | Done, canceled_at: datetime | None
-) -> Decision:
+def decided(case: Case, move: Send | LookUp | GiveBack | Wait | Done) -> Decision:
     """The decision, with what the provider is to be asked."""
     attempt, terms = case.attempt, case.terms
     order = None
@@ -351,7 +344,6 @@ def decided(
     return Decision(
         move=move,
         order=order,
-        canceled_at=canceled_at,
         status=case.terms.status,
         invoice=case.invoice.state,
         attempts=0 if attempt is None else attempt.number,
@@ -363,16 +355,6 @@ def ordered(decision: Decision) -> Order:
     if decision.order is None:
         raise ValueError(f"{decision.move} asks about no attempt")
     return decision.order
-
-
-def cleanup(start: StartRenewal, canceled_at: datetime) -> StartSubscriptionCleanup:
-    """The cleanup of a subscription that ended."""
-    return StartSubscriptionCleanup(
-        id=f"cleanup-{start.subscription_id}",
-        start_at=canceled_at + CLEANUP_AFTER,
-        subscription_id=start.subscription_id,
-        canceled_at=canceled_at,
-    )
 
 
 def report(decision: Decision) -> RenewalReport:

@@ -9,6 +9,7 @@ import pytest
 from shared.postgres.pool import create_pool
 from tests.conformance.payments.bench import Bench
 from tests.conformance.payments.sandbox_bench import SandboxBench
+from tests.conformance.payments.stripe_bench import StripeBench
 
 MakeDatabase = Callable[[str], Awaitable[str]]
 
@@ -23,7 +24,16 @@ async def sandbox_bench(make_database: MakeDatabase) -> AsyncIterator[Bench]:
     pool.terminate()
 
 
-@pytest.fixture(params=["sandbox"])
+@pytest.fixture
+async def stripe_bench() -> AsyncIterator[Bench]:
+    """Stripe's adapter over an emulator with an empty account."""
+    made = StripeBench()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture(params=["sandbox", "stripe"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     """A provider that knows nobody yet."""
     chosen: Bench = request.getfixturevalue(f"{request.param}_bench")

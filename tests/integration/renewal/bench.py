@@ -51,7 +51,7 @@ class Following:
             raise RuntimeError("the harness is not open yet")
         return self.harness
 
-    async def find(self, customer_id: UUID) -> ProviderCustomer:
+    async def customer(self, customer_id: UUID) -> ProviderCustomer:
         async with self.opened.connection() as connection:
             row = await connection.fetchrow("SELECT * FROM customers WHERE id = $1", customer_id)
         return ProviderCustomer(

@@ -33,6 +33,22 @@ FACTS = st.builds(
 )
 
 
+def something_is_due(facts: Facts, now: datetime) -> bool:
+    """What the rules of reminders, notices, billing and use say themselves."""
+    if facts.status is SubscriptionStatus.CANCELED:
+        return False
+    told = reminder(facts.status, facts.period_end, facts.cancel_at_period_end, now)
+    due = told is not None and not facts.reminded
+    if facts.status is SubscriptionStatus.PAST_DUE:
+        assert facts.past_due_since is not None
+        due |= due_day(facts.past_due_since, now, facts.told_days) is not None
+    if now >= facts.period_end:
+        due |= facts.cancel_at_period_end or not facts.invoice_open
+    if facts.usage_day is not None and facts.status is not SubscriptionStatus.INCOMPLETE:
+        due |= now.date() > facts.usage_day
+    return due
+
+
 def end(days: float) -> datetime:
     """An instant so many days after the end of the period."""
     return END + timedelta(days=days)
@@ -49,9 +65,10 @@ def test_it_is_reminded_then_billed_then_left_to_its_renewal(status: Subscriptio
     assert next_look_at(replace(facts, reminded=True, invoice_open=True), END) is None
 
 
-def test_an_incomplete_one_is_billed_at_once() -> None:
-    facts = Facts(status=SubscriptionStatus.INCOMPLETE, period_end=END)
+def test_an_incomplete_one_is_billed_at_once_and_nothing_else() -> None:
+    facts = Facts(status=SubscriptionStatus.INCOMPLETE, period_end=END, usage_day=date(2026, 3, 10))
     assert next_look_at(facts, END) == END
+    assert next_look_at(facts, end(-1)) == END
     assert next_look_at(replace(facts, invoice_open=True), END) is None
 
 
@@ -85,14 +102,6 @@ def test_a_canceled_one_is_never_looked_at(facts: Facts, now: datetime) -> None:
 
 
 @given(facts=FACTS, now=INSTANTS)
-def test_nothing_that_is_due_is_overlooked(facts: Facts, now: datetime) -> None:
+def test_it_is_looked_at_exactly_where_something_is_due(facts: Facts, now: datetime) -> None:
     at = next_look_at(facts, now)
-    told = reminder(facts.status, facts.period_end, facts.cancel_at_period_end, now)
-    due = told is not None and not facts.reminded
-    if facts.status is SubscriptionStatus.PAST_DUE and facts.past_due_since is not None:
-        due |= due_day(facts.past_due_since, now, facts.told_days) is not None
-    if facts.status is not SubscriptionStatus.CANCELED and now >= facts.period_end:
-        due |= facts.cancel_at_period_end or not facts.invoice_open
-    if due:
-        assert at is not None
-        assert at <= now
+    assert (at is not None and at <= now) == something_is_due(facts, now)

@@ -1,0 +1,62 @@
+"""What the billing service takes from its environment."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from shared.runtime.config import Secret
+from shared.runtime.definition import ServiceSettings
+
+
+class PaymentSettings(ServiceSettings, frozen=True, kw_only=True):
+    """Who moves the money. There is no default: a sandbox that was meant to be Stripe would give
+    everything away."""
+
+    NEEDS: ClassVar[tuple[tuple[str, str], ...]] = (
+        *ServiceSettings.NEEDS,
+        ("payment_provider=sandbox", "sandbox_webhook_secret"),
+        ("payment_provider=stripe", "stripe_api_key"),
+        ("payment_provider=stripe", "stripe_webhook_secret"),
+        ("payment_provider=stripe", "stripe_return_url"),
+    )
+
+    payment_provider: Annotated[
+        Literal["sandbox", "stripe"],
+        Meta(description="stripe, or sandbox, which moves no real money"),
+    ]
+    sandbox_webhook_secret: Annotated[
+        Secret | None, Meta(description="any text, what the sandbox signs its webhooks with")
+    ] = None
+    stripe_api_key: Annotated[
+        Secret | None, Meta(description="the account's secret or restricted key, such as sk_live_…")
+    ] = None
+    stripe_webhook_secret: Annotated[
+        Secret | None, Meta(description="the signing secret of the webhook endpoint: whsec_…")
+    ] = None
+    stripe_return_url: Annotated[
+        Annotated[str, Meta(pattern="^https://")] | None,
+        Meta(
+            description="the https address where a customer goes on after they confirmed a payment"
+        ),
+    ] = None
+    stripe_base_url: Annotated[
+        str,
+        Meta(pattern="^https?://[^/]+$", description="an address without a path"),
+    ] = "https://api.stripe.com"
+    """Of another server than Stripe's, in tests."""
+
+
+class BillingSettings(PaymentSettings, frozen=True, kw_only=True):
+    """Billing's own settings beside every service's."""
+
+    billing_sweep_cron: Annotated[
+        str, Meta(description="a cron expression of five fields, such as */5 * * * *")
+    ] = "*/5 * * * *"
+    """When customers with something due are looked for, in UTC."""
+    sandbox_webhook_url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://\S+$")] | None,
+        Meta(description="the gateway's address with the path /api/webhooks/sandbox"),
+    ] = None
+    """Where the sandbox posts its webhooks; without it what is pending is only looked up."""

@@ -60,7 +60,7 @@ INVARIANTS: dict[str, str] = {
         SELECT s.id::text AS subject, s.status || ' until ' || s.current_period_end AS detail
         FROM subscriptions AS s
         WHERE s.status IN ('active', 'trialing')
-          AND s.current_period_end < $1 - interval '30 minutes'
+          AND s.current_period_end < $1::timestamptz - interval '30 minutes'
           AND NOT EXISTS (
             SELECT FROM invoices AS i JOIN payment_attempts AS a ON a.invoice_id = i.id
             WHERE i.subscription_id = s.id AND i.state = 'open'

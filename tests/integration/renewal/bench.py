@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import asyncpg
 
+import services.billing
 from services.billing.models import ProviderCustomer
 from services.billing.payments.books import Booked
 from services.billing.payments.sandbox import SandboxProvider
 from services.billing.saga.state import MethodChanged, SagaEvent
+from services.billing.store.invariants import INVARIANTS, InvariantStore
 from services.billing.transitions import Applied, happen
 from services.billing.workflows.renewal import RenewalWorkflow
+from shared.messages.billing import Violation
 from shared.messages.events import Event
 from shared.messages.workflows import RenewalChanged, StartRenewal, StartSubscriptionCleanup
 from shared.runtime.config import Secret
@@ -24,6 +28,8 @@ from shared.testing.harness import Harness
 from shared.workflow.context import WorkflowContext
 from shared.workflow.ports import Connection
 from shared.workflow.registry import Registration, register
+
+SQL = Path(services.billing.__path__[0]) / "sql"
 
 
 class CleanupDouble:
@@ -198,6 +204,15 @@ class Bench:
     async def notices(self) -> list[str]:
         """The names of what was told, in order."""
         return [row[0] for row in await self.harness.rows("SELECT name FROM notices ORDER BY id")]
+
+    async def broken(self) -> list[Violation]:
+        """What is in the tables and must never be there; nobody sweeps here, so a period that is
+        over is billed by nobody."""
+        looked_for = INVARIANTS.keys() - {"a_period_over_is_being_billed"}
+        async with self.harness.connection() as connection:
+            store = InvariantStore(connection)
+            found = [await store.broken(each, self.harness.now) for each in looked_for]
+        return [each for violations in found for each in violations]
 
     async def booked(self) -> list[Booked]:
         """What the sandbox's own books say."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import asyncpg
 import pytest
 
-import services.billing
 from shared.postgres.pool import create_pool
 from shared.testing.harness import Harness
 from shared.testing.servers import Server
 from shared.testing.worlds import Servers
-from tests.integration.renewal.bench import Bench, Following, registrations, sandbox_on
-
-SQL = Path(services.billing.__path__[0]) / "sql"
+from tests.integration.renewal.bench import SQL, Bench, Following, registrations, sandbox_on
 
 
 @pytest.fixture
@@ -42,5 +38,7 @@ async def bench(
         registrations(following, sandbox), sql=SQL, servers=servers
     ) as harness:
         following.harness = harness
-        yield Bench(harness, sandbox)
+        bench = Bench(harness, sandbox)
+        yield bench
+        assert await bench.broken() == []
     pool.terminate()

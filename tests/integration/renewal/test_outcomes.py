@@ -103,6 +103,27 @@ async def test_money_whose_period_cannot_be_given_goes_back_and_the_failure_is_s
     assert await bench.notices() == ["payment_needs_operator"]
 
 
+async def test_so_does_money_that_only_a_look_up_found(bench: Bench) -> None:
+    await bench.subscribe("sandbox_timeout_after_charging")
+    renewal = await bench.renew()
+    bench.harness.fail("record", error=NonRetryableError("extension", "it cannot be written"))
+    await bench.harness.advance(hours=1)
+    assert renewal.status == "errored"
+    [paid] = await bench.booked()
+    assert paid.refunded_minor == 999
+    assert await bench.balances() == {"receivable": 999, "revenue": -999}
+
+
+async def test_a_look_up_whose_worker_is_lost_is_made_again(bench: Bench) -> None:
+    await bench.subscribe("sandbox_timeout_after_charging")
+    renewal = await bench.renew()
+    # The commit before the provider is asked.
+    bench.harness.crash_at("after commit")
+    await bench.harness.advance(hours=1)
+    assert renewal.status == "complete"
+    assert await bench.attempts() == [("cycle", "succeeded")]
+
+
 async def test_a_chargeback_is_asked_for_again_by_a_person_alone_and_can_be_lost_once(
     bench: Bench,
 ) -> None:

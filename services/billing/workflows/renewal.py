@@ -26,6 +26,7 @@ from services.billing.payments.provider import (
     ProviderUnreachable,
     RequestRefused,
 )
+from services.billing.provider_events import ProviderEvents
 from services.billing.renewals import cleanup_of
 from services.billing.rules.declines import DECLINES
 from services.billing.rules.dunning import DunningSchedule
@@ -211,6 +212,8 @@ class RenewalWorkflow:
             if isinstance(move, Send):
                 await self._happen(step, start, as_sent(move))
                 case = await lock_case(step.connection, start.subscription_id, start.period_start)
+                if await self._was_told_before(step, case):
+                    continue
             return decided(case, move)
 
     async def send(self, _call: Call, order: Order) -> Answer:
@@ -323,6 +326,20 @@ class RenewalWorkflow:
             provider=self._provider.name,
             payment=payment,
         )
+
+    async def _was_told_before(self, step: Step, case: Case) -> bool:
+        """Whether the provider told of the attempt before it was written down, as it does once a
+        backup was restored."""
+        if case.attempt is None:
+            return False
+        events = ProviderEvents(
+            step.connection,
+            self._provider.name,
+            now=step.now,
+            publish=step.publish,
+            declines=self._declines,
+        )
+        return bool(await events.take_parked(case.attempt.key))
 
     async def _addressed(self, order: Order) -> Charge:
         """The charge with the provider's id of the customer, who may be new to it."""

@@ -136,8 +136,15 @@ class Passage(NamedTuple):
     place: Place
     event: SagaEvent
     change: Change | None
-    obeys: bool = False
+    obeys: bool
     """Whether the saga itself asked for it."""
+
+    @property
+    def onward(self) -> Place | None:
+        """The place behind it; None where it is illegal, or the saga alone would decide it."""
+        if self.change is None or (isinstance(self.event, OWN) and not self.obeys):
+            return None
+        return Place(self.change.saga, self.place.now)
 
 
 def beginnings() -> Iterator[Place]:
@@ -166,22 +173,31 @@ def walk() -> Iterator[Passage]:
     seen = {place.signature() for place in ahead}
     while ahead:
         place = ahead.popleft()
-        move = place.move
-        asked = _asked(move)
-        reached: list[Place] = []
-        for event in _events(place):
-            obeys = event == asked
-            change = _change(place, event)
-            yield Passage(place, event, change, obeys)
-            if change is not None and (obeys or not isinstance(event, OWN)):
-                reached.append(Place(change.saga, place.now))
-        if isinstance(move, Wait) and move.until is not None:
-            reached.append(Place(place.saga, move.until))
+        met = list(passages(place))
+        yield from met
+        reached = [each.onward for each in met if each.onward is not None]
+        if (later := waited(place)) is not None:
+            reached.append(later)
         for each in reached:
             signature = each.signature()
             if signature not in seen:
                 seen.add(signature)
                 ahead.append(each)
+
+
+def passages(place: Place) -> Iterator[Passage]:
+    """Every event at a place."""
+    asked = _asked(place.move)
+    for event in _events(place, asked):
+        yield Passage(place, event, _change(place, event), event == asked)
+
+
+def waited(place: Place) -> Place | None:
+    """The same saga when it has something to do again, where it waits for that."""
+    move = place.move
+    if isinstance(move, Wait) and move.until is not None:
+        return Place(place.saga, move.until)
+    return None
 
 
 def _asked(move: Move) -> SagaEvent | None:
@@ -190,11 +206,10 @@ def _asked(move: Move) -> SagaEvent | None:
     return move.event if isinstance(move, Happen) else None
 
 
-def _events(place: Place) -> Iterator[SagaEvent]:
+def _events(place: Place, asked: SagaEvent | None) -> Iterator[SagaEvent]:
     yield from EVENTS
     last = 0 if place.saga.attempt is None else place.saga.attempt.number
     sent = [Sent(number=number, initiator=Initiator.DUNNING) for number in (last, last + 1)]
-    asked = _asked(place.move)
     yield from (each for each in sent if each != asked)
     if asked is not None and asked not in EVENTS:
         yield asked

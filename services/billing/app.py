@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from services.billing.config import BillingSettings
+from services.billing.due import DueCustomers
 from services.billing.handlers import FACTS, QUERIES, commands
 from services.billing.notices import plan
 from services.billing.payments.choosing import payment_provider
@@ -33,7 +34,7 @@ from shared.workflow.registry import register
 def define(settings: BillingSettings) -> ServiceDefinition:
     """The service under its settings."""
     late = Late(settings.payment_provider)
-    sweep = Cron("billing_sweep", StartBillingSweep(), settings.billing_sweep_cron)
+    sweep = Cron("billing_sweep", StartBillingSweep(), settings.billing_sweep_cron, polls=True)
     return ServiceDefinition(
         name="billing",
         workflows=[
@@ -49,17 +50,18 @@ def define(settings: BillingSettings) -> ServiceDefinition:
         crons=[sweep],
         crons_revision=1,
         notices=plan(),
-        begin=beginning(settings, late),
+        begin=beginning(settings, late, sweep),
     )
 
 
-def beginning(settings: BillingSettings, late: Late) -> Begin:
+def beginning(settings: BillingSettings, late: Late, sweep: Cron) -> Begin:
     """Reaches the payment provider for as long as the service runs."""
 
     @asynccontextmanager
     async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
         async with payment_provider(settings, surroundings.clock) as provider:
             late.give(provider, PostgresDirectory(surroundings.pool))
-            yield [SandboxPump(provider)] if isinstance(provider, SandboxProvider) else []
+            pump = [SandboxPump(provider)] if isinstance(provider, SandboxProvider) else []
+            yield [DueCustomers(surroundings, sweep), *pump]
 
     return begin

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from services.billing.facts import Page, facts
-from services.billing.models import (
-    SubscriptionStatus,
-)
+from services.billing.models import Money, SubscriptionStatus
 from services.billing.rules import ledger
 from services.billing.rules.money import format_money
 from services.billing.rules.subscriptions import SubscriptionEvent, transition
@@ -88,19 +87,9 @@ class Bookkeeper:
     async def _book(self, effect: Effect) -> None:
         page, money = self._page, self._page.invoice.money
         provider = "" if page.attempt is None else page.attempt.provider
-        entries = {
-            Effect.BOOK_OPENED: lambda: ledger.opened(money),
-            Effect.BOOK_PAID: lambda: ledger.paid(money, provider),
-            Effect.BOOK_SURPLUS: lambda: ledger.surplus_received(money, provider),
-            Effect.BOOK_SURPLUS_RETURNED: lambda: ledger.surplus_refunded(money, provider),
-            Effect.BOOK_REFUND: lambda: ledger.refunded(money, provider),
-            Effect.BOOK_WRITE_OFF: lambda: ledger.written_off(money),
-            Effect.BOOK_DISPUTE: lambda: ledger.charged_back(money, provider),
-            Effect.BOOK_DISPUTE_WON: lambda: ledger.dispute_won(money, provider),
-        }[effect]()
-        # An invoice may be disputed again, and paid again, each time by another attempt or round.
+        entries = booking(effect, money, provider)
         number = 0 if page.attempt is None else page.attempt.number
-        key = f"{page.invoice.id}/{effect.removeprefix('book_')}/{number}/{page.invoice.reopened}"
+        key = booking_key(page.invoice.id, effect, number, page.invoice.reopened)
         await self._store.book(key, entries, page.terms.customer_id, page.invoice.id, page.now)
 
     async def _tell_failed(self) -> None:
@@ -143,3 +132,23 @@ class Bookkeeper:
             "invoiceId": str(self._page.invoice.id),
             "amount": format_money(money),
         }
+
+
+def booking(effect: Effect, money: Money, provider: str) -> ledger.Entries:
+    """What an effect whose name begins with `book_` writes into the ledger."""
+    return {
+        Effect.BOOK_OPENED: lambda: ledger.opened(money),
+        Effect.BOOK_PAID: lambda: ledger.paid(money, provider),
+        Effect.BOOK_SURPLUS: lambda: ledger.surplus_received(money, provider),
+        Effect.BOOK_SURPLUS_RETURNED: lambda: ledger.surplus_refunded(money, provider),
+        Effect.BOOK_REFUND: lambda: ledger.refunded(money, provider),
+        Effect.BOOK_WRITE_OFF: lambda: ledger.written_off(money),
+        Effect.BOOK_DISPUTE: lambda: ledger.charged_back(money, provider),
+        Effect.BOOK_DISPUTE_WON: lambda: ledger.dispute_won(money, provider),
+    }[effect]()
+
+
+def booking_key(invoice_id: UUID, effect: Effect, number: int, reopened: int) -> str:
+    """The transaction's key. An invoice may be disputed again, and paid again, each time by another
+    attempt or in another round."""
+    return f"{invoice_id}/{effect.removeprefix('book_')}/{number}/{reopened}"

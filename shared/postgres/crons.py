@@ -93,10 +93,11 @@ class CronStore:
         """Deletes crons."""
         await self._connection.execute("DELETE FROM crons WHERE name = ANY($1::text[])", names)
 
-    async def earliest_at(self) -> datetime | None:
-        """The earliest next nominal time; None when no cron is to start anything."""
+    async def earliest_at(self, besides: Sequence[str] = ()) -> datetime | None:
+        """The earliest next nominal time of all but those named; None where there is none."""
         earliest: datetime | None = await self._connection.fetchval(
-            "SELECT min(next_at) FROM crons WHERE paused_at IS NULL"
+            "SELECT min(next_at) FROM crons WHERE paused_at IS NULL AND name <> ALL ($1::text[])",
+            besides,
         )
         return earliest
 

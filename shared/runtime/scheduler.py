@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
@@ -23,10 +24,20 @@ DOING = "scheduler"
 class Scheduler:
     """One loop per replica over the index of `next_at` (engine rule 28)."""
 
-    def __init__(self, outbox: Outbox, clock: Clock, *, interval_seconds: float, batch: int = 100):
+    def __init__(
+        self,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        interval_seconds: float,
+        polling: Sequence[str] = (),
+        batch: int = 100,
+    ):
+        """`polling` are the crons that no clock stops for."""
         self._outbox = outbox
         self._clock = clock
         self._interval_seconds = interval_seconds
+        self._polling = tuple(polling)
         self._batch = batch
 
     async def run(self) -> None:
@@ -70,9 +81,9 @@ class Scheduler:
         return len(messages)
 
     async def earliest_at(self) -> datetime | None:
-        """The earliest next nominal time; None when no cron is to start anything."""
+        """The earliest next nominal time for which a clock stops; None where there is none."""
         async with self._outbox.transaction(DOING) as connection:
-            return await CronStore(connection).earliest_at()
+            return await CronStore(connection).earliest_at(self._polling)
 
 
 def _due(cron: StoredCron, now: datetime) -> tuple[datetime, datetime]:

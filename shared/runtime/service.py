@@ -164,7 +164,12 @@ class Service:
         )
         outbox = Outbox(upkeep, store, publisher)
         await declare(outbox, self._crons, definition.crons_revision, self._clock.now())
-        scheduler = Scheduler(outbox, due_clock, interval_seconds=settings.timekeeper_seconds)
+        scheduler = Scheduler(
+            outbox,
+            due_clock,
+            interval_seconds=settings.timekeeper_seconds,
+            polling=[cron.name for cron in self._crons if cron.polls],
+        )
         if member is not None:
             await member.join(
                 before_report=(

@@ -95,6 +95,9 @@ class Cron:
     """Without an id and instants: each run has its own."""
     expression: str
     time_zone: str = "UTC"
+    polls: bool = False
+    """It only looks for what a table says is due. Virtual time then stops where a part of the
+    service says that something is, and not at each nominal time."""
 
     def __post_init__(self) -> None:
         try:

@@ -61,23 +61,26 @@ class Step:
         if trigger.id is None:
             raise ValueError(f"give the {trigger.kind} an `id`: each attempt must start the same")
         actor = f"workflow:{self.workflow_id}"
-        self.messages.append(
-            start_message(
-                trigger.kind, trigger.id, encode(trigger), actor=actor, created_at=self.now
-            )
+        message = start_message(
+            trigger.kind, trigger.id, encode(trigger), actor=actor, created_at=self.now
         )
+        # Of its own, since another step may start the same instance.
+        self.messages.append(msgspec.structs.replace(message, id=self._message_id()))
 
     def signal(self, kind: str, workflow_id: str, signal: Signal) -> None:
         """Signals an instance of the same service if the step's transaction commits."""
         command = SignalCommand(type=signal.type, payload=msgspec.Raw(encode(signal)))
         self.messages.append(
             OutboxMessage(
-                id=f"{self._seed}/{len(self.messages)}",
+                id=self._message_id(),
                 subject=subjects.signal(kind, workflow_id),
                 body=encode(command),
                 headers=tracing.outgoing(),
             )
         )
+
+    def _message_id(self) -> str:
+        return f"{self._seed}/{len(self.messages)}"
 
 
 Store_co = TypeVar("Store_co", covariant=True)

@@ -14,6 +14,13 @@ class SweepStore:
     def __init__(self, connection: Connection):
         self._connection = connection
 
+    async def earliest_look_at(self) -> datetime | None:
+        """When the first customer has something due."""
+        at: datetime | None = await self._connection.fetchval(
+            "SELECT min(next_look_at) FROM subscriptions WHERE next_look_at IS NOT NULL"
+        )
+        return at
+
     async def due_customers(self, now: datetime, after: UUID | None, limit: int) -> list[UUID]:
         """Customers with a subscription that has something to do, by id, after `after`."""
         rows = await self._connection.fetch(

@@ -1,0 +1,34 @@
+"""When the sweep will find somebody, for a clock that stands still until then."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+from services.billing.store.sweep import SweepStore
+from shared.runtime.definition import Surroundings
+from shared.workflow.crons import Cron, Timetable
+
+
+class DueCustomers:
+    """See OwnPart: it only tells, and the sweep does what there is to do."""
+
+    name = "due-customers"
+
+    def __init__(self, surroundings: Surroundings, sweep: Cron):
+        self._pool = surroundings.pool
+        self._clock = surroundings.clock
+        self._times = Timetable(sweep.expression, sweep.time_zone)
+
+    async def run(self) -> None:
+        """See OwnPart."""
+        await asyncio.Event().wait()
+
+    async def tick(self) -> None:
+        """See OwnPart."""
+
+    async def earliest_at(self) -> datetime | None:
+        """The first nominal time of the sweep at which a customer is due."""
+        async with self._pool.acquire() as connection:
+            at = await SweepStore(connection).earliest_look_at()
+        return None if at is None else self._times.after(max(at, self._clock.now()))

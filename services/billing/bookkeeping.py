@@ -10,6 +10,7 @@ from services.billing.models import (
     SubscriptionStatus,
 )
 from services.billing.rules import ledger
+from services.billing.rules.money import format_money
 from services.billing.rules.subscriptions import SubscriptionEvent, transition
 from services.billing.saga.state import Canceled, Effect
 from services.billing.store.saga import SagaStore
@@ -140,6 +141,5 @@ class Bookkeeper:
         return {
             "subscriptionId": str(self._page.terms.id),
             "invoiceId": str(self._page.invoice.id),
-            "amountMinor": money.amount_minor,
-            "currency": money.currency,
+            "amount": format_money(money),
         }

@@ -159,6 +159,12 @@ class Stack:
             environment["DATABASE_URL"] = self._databases[service.name]
         if service.name == "gateway":
             environment["API_KEY"] = self._folder.api_key
+        if service.name == "billing":
+            # No money moves on a machine that nobody has told of a provider.
+            environment.setdefault("PAYMENT_PROVIDER", "sandbox")
+            environment.setdefault("SANDBOX_WEBHOOK_SECRET", self._folder.password("sandbox"))
+            gateway = f"http://127.0.0.1:{self._ports['gateway']}"
+            environment.setdefault("SANDBOX_WEBHOOK_URL", f"{gateway}/api/webhooks/sandbox")
         return ServiceProcess(service, self._folder.log(service.name), port, environment)
 
     @property

@@ -68,7 +68,7 @@ class Step:
         )
 
     def signal(self, kind: str, workflow_id: str, signal: Signal) -> None:
-        """Signals an instance of the same service if, and only if, the step's transaction commits."""
+        """Signals an instance of the same service if the step's transaction commits."""
         command = SignalCommand(type=signal.type, payload=msgspec.Raw(encode(signal)))
         self.messages.append(
             OutboxMessage(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.billing.models import Metric, SubscriptionStatus
+from services.billing.models import Metric, Money, SubscriptionStatus
 from shared.workflow.ports import Connection
 
 
@@ -25,8 +25,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     canceled_at: datetime | None
     invoice_id: UUID | None
     """Of the open invoice."""
-    amount_minor: int | None
-    currency: str | None
+    owed: Money | None
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +57,9 @@ class CustomerRunStore:
             """
             SELECT s.id, s.status, s.current_period_start, s.current_period_end,
                    s.cancel_at_period_end, s.past_due_since, s.canceled_at,
-                   i.id AS invoice_id, i.amount_minor, i.currency
+                   i.id AS invoice_id,
+                   CASE WHEN i.id IS NOT NULL THEN jsonb_build_object(
+                       'amount_minor', i.amount_minor, 'currency', i.currency)::text END AS owed
             FROM subscriptions AS s
             LEFT JOIN invoices AS i
                 ON i.subscription_id = s.id AND i.state = 'open' AND i.paid_at IS NULL
@@ -66,7 +67,10 @@ class CustomerRunStore:
             """,
             self._customer_id,
         )
-        return [_struct(row, Watched) for row in rows]
+        return [
+            _struct({**row, "owed": row["owed"] and msgspec.json.decode(row["owed"])}, Watched)
+            for row in rows
+        ]
 
     async def has_instance(self, kind: str, workflow_id: str) -> bool:
         """Whether an instance has begun, or its start waits in the outbox."""

@@ -14,6 +14,7 @@ from services.billing.payments.provider import ANSWER_SECONDS, PaymentProvider
 from services.billing.renewals import cleanup_of, renewal_id
 from services.billing.rules import past_due, usage
 from services.billing.rules.looking import Facts, next_look_at
+from services.billing.rules.money import format_money
 from services.billing.rules.reminders import reminder
 from services.billing.saga.state import Canceled
 from services.billing.store.customer_run import CustomerRunStore, Watched
@@ -235,7 +236,7 @@ class _Work:
     async def tell_past_due(self) -> list[str]:
         """The latest notice that a missing payment calls for, once a step."""
         subscription = self._subscription
-        if subscription.past_due_since is None or subscription.invoice_id is None:
+        if subscription.past_due_since is None or subscription.owed is None:
             return []
         told = await _told_days(self._store, subscription)
         due = past_due.due_day(subscription.past_due_since, self._step.now, told)
@@ -243,8 +244,8 @@ class _Work:
             return []
         data = {
             "invoiceId": str(subscription.invoice_id),
-            "amountMinor": subscription.amount_minor,
-            "currency": subscription.currency,
+            "amount": format_money(subscription.owed),
+            "actionUrl": None,
             "daysPastDue": (self._step.now - subscription.past_due_since).days,
         }
         return await self._tell(past_due.NOTICES[due], f"{subscription.invoice_id}/{due}", data)

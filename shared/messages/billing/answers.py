@@ -9,6 +9,7 @@ import msgspec
 
 from shared.messages.base import Message
 from shared.messages.billing.requests import Limits
+from shared.messages.billing.values import Interval, Metric
 
 
 class Customer(Message, frozen=True, kw_only=True):
@@ -22,6 +23,8 @@ class Customer(Message, frozen=True, kw_only=True):
     payment_method: str | None
     created_at: datetime
     anonymised_at: datetime | None
+    version: int
+    """Grows with every change of what the payment provider is told."""
 
 
 class Plan(Message, frozen=True, kw_only=True):
@@ -33,7 +36,7 @@ class Plan(Message, frozen=True, kw_only=True):
     price: str
     """As people read it, such as EUR 9.99."""
     currency: str
-    interval: str
+    interval: Interval
     limits: Limits
     trial_days: int
     active: bool
@@ -152,7 +155,7 @@ class MetricUsage(Message, frozen=True, kw_only=True):
 
     subscription_id: UUID
     plan_id: str
-    metric: str
+    metric: Metric
     used: int
     limit: int | None
     period_start: datetime

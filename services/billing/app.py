@@ -1,0 +1,77 @@
+"""What the billing service is made of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+
+from services.billing.config import BillingSettings
+from services.billing.handlers import FACTS, QUERIES, commands
+from services.billing.notices import plan
+from services.billing.payments.choosing import payment_provider
+from services.billing.payments.late import Late
+from services.billing.payments.pump import WebhookPump, posting
+from services.billing.payments.sandbox import SandboxProvider
+from services.billing.store.directory import PostgresDirectory
+from services.billing.workflows.billing_sweep import BillingSweepWorkflow
+from services.billing.workflows.customer import CustomerWorkflow
+from services.billing.workflows.payment_retry import PaymentRetryWorkflow
+from services.billing.workflows.renewal import RenewalWorkflow
+from services.billing.workflows.subscription_cleanup import SubscriptionCleanupWorkflow
+from shared.messages.workflows import (
+    StartBillingSweep,
+    StartCustomer,
+    StartPaymentRetry,
+    StartRenewal,
+    StartSubscriptionCleanup,
+)
+from shared.runtime.definition import Begin, OwnPart, ServiceDefinition, Surroundings
+from shared.workflow.crons import Cron
+from shared.workflow.registry import register
+
+
+def define(settings: BillingSettings) -> ServiceDefinition:
+    """The service under its settings."""
+    late = Late(settings.payment_provider)
+    sweep = Cron("billing_sweep", StartBillingSweep(), settings.billing_sweep_cron)
+    return ServiceDefinition(
+        name="billing",
+        workflows=[
+            register(StartCustomer, CustomerWorkflow(late, late)),
+            register(StartRenewal, RenewalWorkflow(late, late)),
+            register(StartPaymentRetry, PaymentRetryWorkflow()),
+            register(StartSubscriptionCleanup, SubscriptionCleanupWorkflow()),
+            register(StartBillingSweep, BillingSweepWorkflow()),
+        ],
+        commands=commands({late.name: late}),
+        queries=QUERIES,
+        facts=FACTS,
+        crons=[sweep],
+        crons_revision=1,
+        notices=plan(),
+        begin=beginning(settings, late),
+    )
+
+
+def beginning(settings: BillingSettings, late: Late) -> Begin:
+    """Reaches the payment provider for as long as the service runs."""
+
+    @asynccontextmanager
+    async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
+        async with AsyncExitStack() as stack:
+            post = None
+            if settings.sandbox_webhook_url is not None:
+                session = await stack.enter_async_context(aiohttp.ClientSession())
+                post = posting(session, settings.sandbox_webhook_url)
+            provider = await stack.enter_async_context(
+                payment_provider(settings, surroundings.clock, post)
+            )
+            late.give(provider, PostgresDirectory(surroundings.pool))
+            if isinstance(provider, SandboxProvider) and post is not None:
+                yield [WebhookPump(provider, post)]
+            else:
+                yield []
+
+    return begin

@@ -18,7 +18,7 @@ from services.billing.simulation.assumptions import Assumptions
 from services.billing.simulation.chart import draw
 from services.billing.simulation.choices import DEFAULT_SCHEDULES, parse_mix, parse_schedules
 from services.billing.simulation.fleet import Fleet, draw_fleet
-from services.billing.simulation.life import Life, live
+from services.billing.simulation.life import live
 from services.billing.simulation.report import (
     Comparison,
     NamedSchedule,
@@ -27,9 +27,6 @@ from services.billing.simulation.report import (
 )
 from services.billing.simulation.table import rows
 from shared.messages.problems import Refused
-
-BATCH = 250
-"""Customers between two movements of the progress bar."""
 
 
 class SimulateError(Exception):
@@ -44,7 +41,7 @@ def simulate(
             help="A schedule as NAME=DAYS:CANCEL, such as short=1,3,5:7; repeat it to compare."
         ),
     ] = None,
-    customers: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many.")] = 1000,
+    customers: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 1000,
     months: Annotated[int, typer.Option(min=1, max=120, help="For how long.")] = 12,
     seed: Annotated[int, typer.Option(help="The same seed, the same luck.")] = 1,
     mix: Annotated[
@@ -122,7 +119,7 @@ def _price(price: str, currency: str) -> Money:
 
 
 def _compare(fleet: Fleet, schedules: tuple[NamedSchedule, ...]) -> tuple[ScheduleReport, ...]:
-    """Each schedule on the same fleet; the bar is drawn on a terminal alone."""
+    """Each schedule on the same fleet; its progress is shown on a terminal alone."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
@@ -132,17 +129,17 @@ def _compare(fleet: Fleet, schedules: tuple[NamedSchedule, ...]) -> tuple[Schedu
         transient=True,
         disable=not console.is_terminal,
     ) as progress:
-        bar = progress.add_task("", total=len(fleet.customers) * len(schedules))
-        reports: list[ScheduleReport] = []
-        for each in schedules:
-            progress.update(bar, description=each.name)
-            lives: list[Life] = []
-            for number, customer in enumerate(fleet.customers, 1):
-                lives.append(live(customer, fleet, each.schedule))
-                if number % BATCH == 0:
-                    progress.advance(bar, BATCH)
-            reports.append(add_up(each, lives, fleet.price))
-    return tuple(reports)
+        return tuple(
+            add_up(
+                each,
+                (
+                    live(customer, fleet, each.schedule)
+                    for customer in progress.track(fleet.customers, description=each.name)
+                ),
+                fleet.price,
+            )
+            for each in schedules
+        )
 
 
 def _check(svg: Path | None) -> None:
@@ -163,7 +160,8 @@ def _write(file: Path, text: str) -> None:
 def _table(comparison: Comparison) -> Table:
     table = Table(Column("", no_wrap=True))
     for each in comparison.schedules:
-        table.add_column(each.name, justify="right")
+        # Folded where the terminal is narrow: a figure that is cut off is a wrong one.
+        table.add_column(each.name, justify="right", overflow="fold")
     for row in rows(comparison):
         table.add_row(*row)
     return table

@@ -47,8 +47,8 @@ def draw(comparison: Comparison) -> str:
 
 def _described(comparison: Comparison) -> str:
     return (
-        f"{comparison.customers:,} customers over {comparison.months} months at "
-        f"{format_money(comparison.price)} a month, seed {comparison.seed}"
+        f"customers {comparison.customers:,} · months {comparison.months} · "
+        f"{format_money(comparison.price)} a month · seed {comparison.seed}"
     )
 
 

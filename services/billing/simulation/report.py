@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from fractions import Fraction
@@ -10,7 +11,7 @@ from math import ceil
 
 import msgspec
 
-from services.billing.models import Money
+from services.billing.models import CancelReason, Money
 from services.billing.rules.dunning import DunningSchedule
 from services.billing.simulation.assumptions import Mix
 from services.billing.simulation.life import Life, Outcome
@@ -79,43 +80,47 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def add_up(named: NamedSchedule, lives: Iterable[Life], price: Money) -> ScheduleReport:
-    """The figures of all these lives under the schedule."""
-    every = list(lives)
-    renewals = [renewal for life in every for renewal in life.renewals]
-    declined = [each for each in renewals if each.declined_at is not None]
-    waited = sorted(each.recovered_after for each in renewals if each.recovered_after is not None)
-    retries = sum(len(each.sent_at) - 1 for each in declined)
-    canceled = [life.canceled for life in every if life.canceled is not None]
-
-    def minor(outcome: Outcome) -> int:
-        return price.amount_minor * sum(1 for each in renewals if each.outcome == outcome)
-
-    schedule = named.schedule
+    """The figures of all these lives under the schedule; it keeps none of them in memory."""
+    started = attempts = retries = declined = 0
+    outcomes, canceled = Counter[Outcome](), Counter[CancelReason]()
+    waited: list[timedelta] = []
+    for life in lives:
+        started += 1
+        canceled.update([life.canceled] if life.canceled else [])
+        for renewal in life.renewals:
+            outcomes[renewal.outcome] += 1
+            attempts += len(renewal.sent_at)
+            if renewal.declined_at is not None:
+                declined += 1
+                retries += len(renewal.sent_at) - 1
+            if renewal.recovered_after is not None:
+                waited.append(renewal.recovered_after)
+    waited.sort()
+    schedule, amount = named.schedule, price.amount_minor
     return ScheduleReport(
         name=named.name,
         retry_days=schedule.retry_days,
         cancel_days=schedule.cancel_days,
         stop_days=schedule.stop_days,
-        started=len(every),
-        renewals_due=len(renewals),
-        due_minor=price.amount_minor * len(renewals),
-        on_time_minor=minor("on_time"),
-        recovered_minor=minor("recovered"),
-        lost_minor=minor("lost"),
-        open_minor=minor("open"),
-        declined=len(declined),
+        started=started,
+        renewals_due=outcomes.total(),
+        due_minor=amount * outcomes.total(),
+        on_time_minor=amount * outcomes["on_time"],
+        recovered_minor=amount * outcomes["recovered"],
+        lost_minor=amount * outcomes["lost"],
+        open_minor=amount * outcomes["open"],
+        declined=declined,
         recovered=len(waited),
-        recovery_percent=_ratio(100 * len(waited), len(declined)),
-        involuntary_churn=canceled.count("non_payment"),
-        voluntary_churn=len(canceled) - canceled.count("non_payment"),
-        attempts=sum(len(each.sent_at) for each in renewals),
+        recovery_percent=_ratio(100 * len(waited), declined),
+        involuntary_churn=canceled["non_payment"],
+        voluntary_churn=canceled["period_end"],
+        attempts=attempts,
         retries=retries,
         retries_per_recovered=_ratio(retries, len(waited)),
         days_to_recover_p50=_percentile(waited, 50),
         days_to_recover_p90=_percentile(waited, 90),
         recovered_minor_by_day=tuple(
-            price.amount_minor * bisect_right(waited, day * ONE_DAY)
-            for day in range(schedule.stop_days + 1)
+            amount * bisect_right(waited, day * ONE_DAY) for day in range(schedule.stop_days + 1)
         ),
     )
 

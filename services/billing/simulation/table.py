@@ -49,7 +49,7 @@ def figure(number: float | None, unit: str = "") -> str:
 
 
 def _days(days: tuple[int, ...]) -> str:
-    return ", ".join(str(day) for day in days) or "none"
+    return ",".join(str(day) for day in days) or "none"
 
 
 def _churn(count: int, report: ScheduleReport) -> str:

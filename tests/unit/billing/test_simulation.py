@@ -180,11 +180,15 @@ def test_a_provider_that_is_away_delays_payments_and_declines_none() -> None:
     assert {len(each.sent_at) for each in late} == {1}
 
 
-@given(mixes(), schedules(), st.integers(0, 2**32))
+OUTAGES = st.builds(Outage, first_day=st.integers(0, 90), days=st.integers(1, 40))
+
+
+@given(mixes(), schedules(), st.lists(OUTAGES, max_size=2), st.integers(0, 2**32))
 def test_all_that_was_due_was_paid_lost_or_is_open(
-    mix: Mix, schedule: DunningSchedule, seed: int
+    mix: Mix, schedule: DunningSchedule, outages: list[Outage], seed: int
 ) -> None:
-    told = report(fleet(Assumptions(mix=mix), customers=12, seed=seed), schedule)
+    believed = Assumptions(mix=mix, outages=tuple(outages))
+    told = report(fleet(believed, customers=12, seed=seed), schedule)
     assert told.due_minor == (
         told.on_time_minor + told.recovered_minor + told.lost_minor + told.open_minor
     )

@@ -1,0 +1,114 @@
+"""`padawanforge simulate`: a process that compares schedules, and refuses what it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+
+from services.billing.simulation.report import Comparison, ScheduleReport
+
+SMALL = ("--customers", "60", "--months", "3")
+STANDARD, SHORT = "standard=1,3,7,14,30:30", "short=1,3,5:7"
+
+
+class Ended(NamedTuple):
+    """How the command ended, and what it told."""
+
+    code: int | None
+    printed: str
+    told: str
+
+
+async def simulate(*arguments: str, hash_seed: int = 0) -> Ended:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services", "simulate", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "120", "PYTHONHASHSEED": str(hash_seed)},
+    )
+    output, errors = await process.communicate()
+    return Ended(process.returncode, output.decode(), errors.decode())
+
+
+async def compared(*schedules: str, hash_seed: int = 0, seed: int = 1) -> dict[str, ScheduleReport]:
+    flags = [flag for each in schedules for flag in ("--schedule", each)]
+    ended = await simulate(*SMALL, "--json", "--seed", str(seed), *flags, hash_seed=hash_seed)
+    assert (ended.code, ended.told) == (0, "")
+    comparison = msgspec.json.decode(ended.printed, type=Comparison)
+    assert (comparison.customers, comparison.months, comparison.seed) == (60, 3, seed)
+    return {each.name: each for each in comparison.schedules}
+
+
+async def test_it_prints_and_draws_the_schedules(tmp_path: Path) -> None:
+    svg = tmp_path / "chart.svg"
+    ended = await simulate(*SMALL, "--schedule", STANDARD, "--schedule", SHORT, "--svg", str(svg))
+    # Where there is no terminal, nothing but the table: no bar either.
+    assert (ended.code, ended.told) == (0, "")
+    for words in ("standard", "short", "1,3,7,14,30", "recovery rate", "days to recover, p90"):
+        assert words in ended.printed
+    assert ET.parse(svg).getroot().tag.endswith("svg")
+
+
+async def test_the_same_seed_gives_the_same_result_in_whatever_order() -> None:
+    first = await compared(STANDARD, SHORT, hash_seed=1)
+    assert list(first) == ["standard", "short"]
+    assert await compared(SHORT, STANDARD, hash_seed=2) == first
+    assert (await compared(SHORT, hash_seed=3))["short"] == first["short"]
+    assert await compared(STANDARD, SHORT, seed=2) != first
+
+
+async def test_what_is_believed_comes_from_a_file_and_the_mix_from_a_flag(tmp_path: Path) -> None:
+    file = tmp_path / "believed.toml"
+    file.write_text("[mix]\npays = 100\n\n[[outages]]\nfirst_day = 3\ndays = 2\n")
+    pays = await simulate(*SMALL, "--json", "--assumptions", str(file))
+    lost = await simulate(
+        *(*SMALL, "--json", "--assumptions", str(file), "--mix", "lost_card=100"),
+        *("--price", "500", "--currency", "JPY"),
+    )
+    for report in msgspec.json.decode(pays.printed, type=Comparison).schedules:
+        assert (report.declined, report.involuntary_churn) == (0, 0)
+    comparison = msgspec.json.decode(lost.printed, type=Comparison)
+    assert (comparison.price.amount_minor, comparison.price.currency) == (500, "JPY")
+    assert {report.involuntary_churn for report in comparison.schedules} == {60}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--schedule", "a=1,9:7"], "--schedule: 'a=1,9:7': `cancel_days` 7 is before"),
+        (["--mix", "pays=90"], "--mix: `mix` adds up to 90 %: make it 100"),
+        (["--price", "9.999"], "--price: '9.999' has 3 decimal places, and EUR has 2"),
+        (["--price", "0"], "--price: 0 is not above zero"),
+        (["--currency", "EURO"], "--currency: 'EURO' is no currency of ISO 4217"),
+        (["--assumptions", "no.toml"], "--assumptions: no.toml: No such file or directory"),
+        (["--assumptions", "README.md"], "docs/dunning.md shows what it may hold"),
+        (["--svg", "no/chart.svg"], "--svg: there is no folder no: make it, or name another"),
+        (["--svg", "docs"], "--svg: docs is a folder: name a file in it"),
+    ],
+)
+async def test_what_is_wrong_is_told_by_its_flag(arguments: list[str], told: str) -> None:
+    ended = await simulate(*SMALL, *arguments)
+    assert (ended.code, ended.printed) == (1, "")
+    assert told in ended.told
+    assert len(ended.told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        (["--customers", "0"], "--customers"),
+        (["--months", "121"], "--months"),
+        (["--seed", "x"], "--seed"),
+    ],
+)
+async def test_a_number_out_of_its_range_is_refused(arguments: list[str], flag: str) -> None:
+    ended = await simulate(*arguments)
+    assert (ended.code, ended.printed) == (2, "")
+    assert flag in ended.told

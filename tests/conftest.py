@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,17 @@ async def own_postgres() -> AsyncIterator[EmbeddedPostgres]:
     """A PostgreSQL of the test's own, which it may kill and start again."""
     async with embedded_postgres() as server:
         yield server
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Pacific/Auckland"])
+def host_zone(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The time zone of the machine that the rules run on."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = request.param
+    time.tzset()
+    yield request.param
+    if before is None:
+        del os.environ["TZ"]
+    else:
+        os.environ["TZ"] = before
+    time.tzset()

@@ -15,6 +15,7 @@ from services.billing.models import (
 )
 from services.billing.rules.dunning import DunningSchedule
 from services.billing.saga import after, next_move
+from services.billing.saga.changes import as_sent
 from services.billing.saga.moves import LOOK_UPS, SEND_AGAIN_AFTER
 from services.billing.saga.state import (
     Canceled,
@@ -23,6 +24,9 @@ from services.billing.saga.state import (
     Disputed,
     DisputeLost,
     DisputeWon,
+    Escalated,
+    ExtensionFailed,
+    GivenUp,
     Happen,
     IllegalEvent,
     MethodChanged,
@@ -30,6 +34,7 @@ from services.billing.saga.state import (
     NotFound,
     NotSent,
     NotTold,
+    Opened,
     PayNow,
     Pending,
     Refunded,
@@ -47,8 +52,10 @@ from services.billing.saga.state import (
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 SCHEDULE = DunningSchedule()
 
-FROM_OUTSIDE: tuple[SagaEvent, ...] = (
+EVENTS: tuple[SagaEvent, ...] = (
+    Opened(),
     Succeeded(),
+    ExtensionFailed(),
     Declined(kind="soft"),
     Declined(kind="hard"),
     Pending(),
@@ -57,6 +64,8 @@ FROM_OUTSIDE: tuple[SagaEvent, ...] = (
     NotSent(),
     NotFound(),
     NotTold(),
+    Escalated(),
+    GivenUp(),
     MethodChanged(),
     PayNow(by=Initiator.CUSTOMER),
     PayNow(by=Initiator.ADMIN),
@@ -68,7 +77,10 @@ FROM_OUTSIDE: tuple[SagaEvent, ...] = (
     Refunded(),
     RefundFailed(),
 )
-"""What may arrive at any moment; the rest is what the saga itself decides."""
+"""All but the sending of an attempt."""
+
+OWN = (Opened, Sent, Escalated, GivenUp)
+"""What the saga alone decides: of others it is seen whether it were legal, and not followed."""
 
 
 class Place(NamedTuple):
@@ -124,6 +136,8 @@ class Passage(NamedTuple):
     place: Place
     event: SagaEvent
     change: Change | None
+    obeys: bool = False
+    """Whether the saga itself asked for it."""
 
 
 def beginnings() -> Iterator[Place]:
@@ -153,20 +167,14 @@ def walk() -> Iterator[Passage]:
     while ahead:
         place = ahead.popleft()
         move = place.move
-        events = list(FROM_OUTSIDE)
-        if isinstance(move, Send):
-            events.append(Sent(number=move.number, initiator=move.initiator))
-        elif isinstance(move, Happen) and move.event not in events:
-            events.append(move.event)
+        asked = _asked(move)
         reached: list[Place] = []
-        for event in events:
-            try:
-                change = after(place.saga, event, place.now)
-            except IllegalEvent:
-                yield Passage(place, event, None)
-                continue
-            yield Passage(place, event, change)
-            reached.append(Place(change.saga, place.now))
+        for event in _events(place):
+            obeys = event == asked
+            change = _change(place, event)
+            yield Passage(place, event, change, obeys)
+            if change is not None and (obeys or not isinstance(event, OWN)):
+                reached.append(Place(change.saga, place.now))
         if isinstance(move, Wait) and move.until is not None:
             reached.append(Place(place.saga, move.until))
         for each in reached:
@@ -174,3 +182,26 @@ def walk() -> Iterator[Passage]:
             if signature not in seen:
                 seen.add(signature)
                 ahead.append(each)
+
+
+def _asked(move: Move) -> SagaEvent | None:
+    if isinstance(move, Send):
+        return as_sent(move)
+    return move.event if isinstance(move, Happen) else None
+
+
+def _events(place: Place) -> Iterator[SagaEvent]:
+    yield from EVENTS
+    last = 0 if place.saga.attempt is None else place.saga.attempt.number
+    sent = [Sent(number=number, initiator=Initiator.DUNNING) for number in (last, last + 1)]
+    asked = _asked(place.move)
+    yield from (each for each in sent if each != asked)
+    if asked is not None and asked not in EVENTS:
+        yield asked
+
+
+def _change(place: Place, event: SagaEvent) -> Change | None:
+    try:
+        return after(place.saga, event, place.now)
+    except IllegalEvent:
+        return None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-
-import aiohttp
+from contextlib import asynccontextmanager
 
 from services.billing.config import BillingSettings
 from services.billing.handlers import FACTS, QUERIES, commands
 from services.billing.notices import plan
 from services.billing.payments.choosing import payment_provider
 from services.billing.payments.late import Late
-from services.billing.payments.pump import WebhookPump, posting
+from services.billing.payments.pump import SandboxPump
 from services.billing.payments.sandbox import SandboxProvider
 from services.billing.store.directory import PostgresDirectory
 from services.billing.workflows.billing_sweep import BillingSweepWorkflow
@@ -60,18 +58,8 @@ def beginning(settings: BillingSettings, late: Late) -> Begin:
 
     @asynccontextmanager
     async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
-        async with AsyncExitStack() as stack:
-            post = None
-            if settings.sandbox_webhook_url is not None:
-                session = await stack.enter_async_context(aiohttp.ClientSession())
-                post = posting(session, settings.sandbox_webhook_url)
-            provider = await stack.enter_async_context(
-                payment_provider(settings, surroundings.clock, post)
-            )
+        async with payment_provider(settings, surroundings.clock) as provider:
             late.give(provider, PostgresDirectory(surroundings.pool))
-            if isinstance(provider, SandboxProvider) and post is not None:
-                yield [WebhookPump(provider, post)]
-            else:
-                yield []
+            yield [SandboxPump(provider)] if isinstance(provider, SandboxProvider) else []
 
     return begin

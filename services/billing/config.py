@@ -29,6 +29,14 @@ class PaymentSettings(ServiceSettings, frozen=True, kw_only=True):
     sandbox_webhook_secret: Annotated[
         Secret | None, Meta(description="any text, what the sandbox signs its webhooks with")
     ] = None
+    sandbox_webhook_url: Annotated[
+        Annotated[str, Meta(pattern="^https?://")] | None,
+        Meta(
+            description="where the sandbox posts its webhooks: "
+            "the gateway's address and /api/webhooks/sandbox"
+        ),
+    ] = None
+    """None: nowhere; pending payments end when they are looked at."""
     stripe_api_key: Annotated[
         Secret | None, Meta(description="the account's secret or restricted key, such as sk_live_…")
     ] = None

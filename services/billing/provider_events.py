@@ -52,9 +52,12 @@ class ProviderEvents:
         self._declines = declines
 
     async def take(self, event: ProviderEvent) -> Arrival:
-        """Keeps a new event and applies it; one that is known is answered as before."""
+        """Keeps a new event and applies it; one that is known is answered as before, unless it
+        still waits."""
         if not await self._store.keep(event, self._now):
-            return Arrival(outcome=await self._store.outcome(event.id))
+            outcome = await self._store.outcome(event.id)
+            if outcome != "parked":
+                return Arrival(outcome=outcome)
         return await self._apply(event)
 
     async def take_parked(self, key: str) -> list[Arrival]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from services.billing.models import InvoiceState
 from services.billing.rules.dunning import DunningSchedule
 from services.billing.saga import next_move
 from services.billing.saga.state import Done
@@ -56,7 +55,7 @@ def follow_up(applied: Applied, now: datetime) -> OutboxMessage | StartRenewal |
     """What lets a renewal go on after an event: a signal where one is under way, a start where the
     event made an ended one's saga go on; None where nothing is left to do, or no renewal began."""
     case, saga = applied.case, applied.change.saga
-    if saga == case.saga or case.invoice.state is InvoiceState.DRAFT:
+    if saga == case.saga or not case.stored:
         return None
     was_done = isinstance(next_move(case.saga, ANY_SCHEDULE, now), Done)
     subscription_id, period_start = case.terms.id, case.invoice.period_start

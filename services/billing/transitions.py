@@ -34,6 +34,7 @@ from services.billing.saga.state import (
     Opened,
     Saga,
     SagaEvent,
+    Sent,
 )
 from services.billing.store.saga import SagaStore
 from shared.messages.events import Event
@@ -113,6 +114,9 @@ async def happen(
     IllegalEvent, which leaves all as it was, and SubscriptionNotFound.
     """
     case = await lock_case(connection, subscription_id, period_start)
+    if payment is not None and (case.attempt is None or payment.key != case.attempt.key):
+        # An earlier attempt's word, told late or twice, says nothing of the one in flight.
+        raise IllegalEvent(f"the payment {payment.key} is not the last attempt's")
     change = after(case.saga, event, now)
     is_next = case.invoice.period_start == period_start
     if isinstance(event, Opened) and period_start is not None and not is_next:
@@ -226,6 +230,9 @@ def _attempt(
             sent_at=now,
             created_at=now,
         )
+    elif known.state is AttemptState.NOT_SENT and isinstance(event, Sent):
+        # No provider has seen the key: it may stand for the method that is the customer's by now.
+        known = replace(known, payment_method=case.terms.payment_method or "")
     told: dict[str, str | None] = {}
     if payment is not None:
         told = {

@@ -18,6 +18,7 @@ from services.gateway import middleware
 from services.gateway.config import GatewaySettings
 from services.gateway.routes import (
     achievements,
+    billing,
     dead_letters,
     forwarding,
     notices,
@@ -26,6 +27,7 @@ from services.gateway.routes import (
 )
 from services.gateway.routes.controls import ControlRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
+from services.gateway.routes.webhooks import WebhookRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
@@ -102,10 +104,12 @@ def create_app(
     app.add_routes(WorkflowRoutes(starter, reader).table())
     services = {trigger.service for trigger in TRIGGERS.values()}
     app.add_routes(ScheduleRoutes(Requests(client), services).table())
+    app.add_routes(WebhookRoutes(Requests(client)).table())
     for table in (
         players.TABLE,
         sessions.TABLE,
         achievements.TABLE,
+        billing.TABLE,
         notices.TABLE,
         dead_letters.TABLE,
     ):

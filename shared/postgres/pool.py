@@ -52,12 +52,14 @@ def _notice_silence(connection: socket.socket) -> None:
 
 
 async def create_pool(
-    url: str, *, size: int, name: str, idle_timeout_seconds: float
+    url: str, *, size: int, name: str, idle_timeout_seconds: float, plans_anew: bool = False
 ) -> asyncpg.Pool[asyncpg.Record]:
     """A pool of `size` connections, opened as they are needed.
 
     `idle_timeout_seconds` is the lease: the server cuts off a frozen worker's open transaction
     after it (engine rule 6). Nothing waits for a lock longer than LOCK_TIMEOUT_SECONDS.
+    With `plans_anew` each execution gets a plan for its table as it is now. Else one that was made
+    while the table was empty is kept until the table is analysed, however much comes into it.
     """
     return await asyncpg.create_pool(
         url,
@@ -73,6 +75,7 @@ async def create_pool(
             # Short statements never earn back what compiling them costs.
             "jit": "off",
             "lock_timeout": f"{int(LOCK_TIMEOUT_SECONDS * 1000)}ms",
+            "plan_cache_mode": "force_custom_plan" if plans_anew else "auto",
             "idle_in_transaction_session_timeout": f"{int(idle_timeout_seconds * 1000)}ms",
         },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from time import monotonic
@@ -13,29 +13,26 @@ import asyncpg
 import structlog
 from nats.aio.client import Client
 from nats.js.client import JetStreamContext
-from opentelemetry.trace import SpanKind
 
 from shared.jetstream import topology
 from shared.jetstream.connection import close, connect, jetstream
-from shared.jetstream.delivery import JetStreamDelivery
 from shared.jetstream.patience import Together
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.pull import PullLoop
-from shared.jetstream.requests import Answer, RequestServer
+from shared.jetstream.requests import RequestServer
 from shared.jetstream.status import JetStreamStatusBucket
 from shared.messages import subjects
-from shared.messages.problems import Refused
 from shared.postgres.clock import ClockStore
 from shared.postgres.letters import LetterStore
 from shared.postgres.pool import create_pool
 from shared.postgres.retention import RetentionStore
 from shared.postgres.store import PostgresStore
-from shared.runtime import builtin, health, metrics
+from shared.runtime import builtin, health
 from shared.runtime.clocks import SystemClock
 from shared.runtime.courier import Courier
 from shared.runtime.crons import checked, declare
 from shared.runtime.definition import ServiceDefinition, ServiceSettings, Surroundings
-from shared.runtime.handling import AnyHandler
+from shared.runtime.measured import answered, observed
 from shared.runtime.notifying import open_notifier
 from shared.runtime.outbox import Outbox
 from shared.runtime.relay import Relay
@@ -45,7 +42,6 @@ from shared.runtime.scheduler import Scheduler
 from shared.runtime.standing import INGEST_WORKERS, ensure_standing
 from shared.runtime.timekeeper import Timekeeper
 from shared.runtime.virtual.member import service_member
-from shared.workflow import tracing
 from shared.workflow.errors import Transient
 from shared.workflow.executor import Executor
 from shared.workflow.ports import Clock
@@ -123,7 +119,8 @@ class Service:
         # Workers ≤ step connections, and room for the branches of runs (rules 4 and 10).
         workers = settings.workers + settings.wake_workers + CONTROL_WORKERS
         steps = await self._pool(stack, "steps", workers + engine.branch_connections)
-        upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS)
+        # Its looks begin with the service, while the tables may still be empty.
+        upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS, plans_anew=True)
         serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
         clock_store = ClockStore(upkeep)
         member = await service_member(client, name, settings, clock_store, self._clock)
@@ -197,7 +194,7 @@ class Service:
         )
         self._spawn(stack, "retention", retention.run())
         answers = {
-            subject(name, handler.name): _answered(handler, dispatcher)
+            subject(name, handler.name): answered(handler, dispatcher)
             for subject, handlers in (
                 (
                     subjects.command,
@@ -229,7 +226,7 @@ class Service:
                 stream_created=partial(self._streams_created.__getitem__, stream),
                 workers=workers,
                 ack_wait_seconds=settings.ack_wait_seconds,
-                handle=_observed(consumer, handle),
+                handle=observed(consumer, handle),
                 lost=lost,
             )
             self._pulls.append(pull)
@@ -237,13 +234,14 @@ class Service:
         stack.push_async_callback(self._drain)
 
     async def _pool(
-        self, stack: AsyncExitStack, purpose: str, size: int
+        self, stack: AsyncExitStack, purpose: str, size: int, *, plans_anew: bool = False
     ) -> asyncpg.Pool[asyncpg.Record]:
         pool = await create_pool(
             self._settings.database_url.reveal(),
             size=size,
             name=f"{self.name}-{purpose}",
             idle_timeout_seconds=self._settings.lease_seconds,
+            plans_anew=plans_anew,
         )
         stack.callback(pool.terminate)
         self._pools.append(pool)
@@ -304,38 +302,3 @@ class Service:
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             return f"PostgreSQL is away: {type(error).__name__}"
         return None
-
-
-def _observed(
-    consumer: str, handle: Callable[[JetStreamDelivery], Awaitable[str]]
-) -> Callable[[JetStreamDelivery], Awaitable[None]]:
-    async def observed(delivery: JetStreamDelivery) -> None:
-        with (
-            tracing.entered(
-                f"deliver {consumer}",
-                SpanKind.CONSUMER,
-                delivery.headers,
-                delivery=delivery.attempt,
-            ) as span,
-            metrics.DELIVERY_SECONDS.labels(consumer).time(),
-        ):
-            outcome = await handle(delivery)
-            span.set_attribute("outcome", outcome)
-        metrics.DELIVERIES.labels(consumer, outcome).inc()
-
-    return observed
-
-
-def _answered(handler: AnyHandler, dispatcher: Dispatcher) -> Answer:
-    async def answer(body: bytes, headers: Mapping[str, str]) -> bytes:
-        try:
-            with tracing.entered(f"answer {handler.name}", SpanKind.SERVER, headers):
-                reply = await dispatcher.answer(handler, body, headers)
-        except Exception as error:
-            code = error.code if isinstance(error, Refused) else type(error).__name__
-            metrics.REQUESTS.labels(handler.name, code).inc()
-            raise
-        metrics.REQUESTS.labels(handler.name, "answered").inc()
-        return reply
-
-    return answer

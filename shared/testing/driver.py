@@ -7,6 +7,7 @@ from datetime import datetime
 
 from shared.messages import subjects
 from shared.testing.clocks import ManualClock
+from shared.testing.crontab import Crontab
 from shared.testing.faults import Faults
 from shared.testing.process import Process
 from shared.testing.pulled import Pulled, PulledDelivery
@@ -28,14 +29,17 @@ class Driver:
         self,
         world: World,
         registrations: Sequence[Registration],
+        *,
         clock: ManualClock,
         settings: EngineSettings,
         faults: Faults,
+        crontab: Crontab,
     ):
         self._world = world
         self._registrations = registrations
         self._clock = clock
         self._settings = settings
+        self._crontab = crontab
         self._held: list[Pulled] = []
         self._starts: dict[InstanceKey, Pulled] = {}
         self._frozen: list[Process] = []
@@ -72,10 +76,15 @@ class Driver:
     async def advance_to(self, target: datetime) -> None:
         """Goes from due instant to due instant, each on its own."""
         await self.settle()
-        while (due_at := await self._world.next_due_at()) is not None and due_at <= target:
+        while (due_at := await self._next_due_at()) is not None and due_at <= target:
             self._clock.set(max(due_at, self._clock.now()))
+            await self._world.publisher.publish(self._crontab.take_due(self._clock.now()))
             await self.settle()
         self._clock.set(target)
+
+    async def _next_due_at(self) -> datetime | None:
+        instants = (await self._world.next_due_at(), self._crontab.next_at)
+        return min((each for each in instants if each is not None), default=None)
 
     async def redeliver(self, key: InstanceKey, times: int) -> None:
         """Hands a start over again, as if its acknowledgement had been lost. Raises AssertionError

@@ -24,6 +24,7 @@ from shared.messages.base import encode
 from shared.messages.events import Event, EventEnvelope
 from shared.messages.workflows import Trigger
 from shared.testing.clocks import ManualClock
+from shared.testing.crontab import Crontab
 from shared.testing.driver import Driver
 from shared.testing.failing import Failures, undoing
 from shared.testing.faults import Faults
@@ -31,10 +32,11 @@ from shared.testing.handle import Handle
 from shared.testing.memory_world import MemoryWorld
 from shared.testing.world import Sql, World
 from shared.testing.worlds import Servers, servers_for_tests
+from shared.workflow.crons import Cron
 from shared.workflow.ports import Connection
 from shared.workflow.projection import project
 from shared.workflow.records import DeadLetter, InstanceKey, OutboxMessage
-from shared.workflow.registry import Registration
+from shared.workflow.registry import Registration, Registry
 from shared.workflow.settings import EngineSettings
 
 E = TypeVar("E", bound=Event)
@@ -44,20 +46,39 @@ class OpenHarness(Protocol):
     """What opens a harness: Harness.in_memory, or Harness.on_servers with a test run's servers."""
 
     def __call__(
-        self, registrations: Iterable[Registration], *, sql: Sql = "", faults: Faults | None = None
+        self,
+        registrations: Iterable[Registration],
+        *,
+        sql: Sql = "",
+        faults: Faults | None = None,
+        crons: Sequence[Cron] = (),
     ) -> AbstractAsyncContextManager[Harness]: ...
 
 
 class Harness:
     """One service's workflows, the world that they run in, and its business time."""
 
-    def __init__(self, registrations: Iterable[Registration], world: World, faults: Faults):
+    def __init__(
+        self,
+        registrations: Iterable[Registration],
+        world: World,
+        faults: Faults,
+        crons: Sequence[Cron],
+    ):
         self._registrations = {each.kind: each for each in registrations}
         self._world = world
         self._clock = ManualClock()
         self._failures = Failures()
         self._handles: dict[InstanceKey, Handle] = {}
-        self._driver = Driver(world, self._failing(), self._clock, EngineSettings(), faults)
+        crontab = Crontab(crons, Registry(self._registrations.values()), self.now)
+        self._driver = Driver(
+            world,
+            self._failing(),
+            clock=self._clock,
+            settings=EngineSettings(),
+            faults=faults,
+            crontab=crontab,
+        )
 
     @classmethod
     @asynccontextmanager
@@ -67,9 +88,10 @@ class Harness:
         *,
         sql: Sql = "",  # noqa: ARG003 - there are no tables; servers need them
         faults: Faults | None = None,
+        crons: Sequence[Cron] = (),
     ) -> AsyncGenerator[Harness]:
         """On twins of the servers, in no time; what steps execute is recorded and finds nothing."""
-        harness = cls(registrations, MemoryWorld(), faults or Faults())
+        harness = cls(registrations, MemoryWorld(), faults or Faults(), crons)
         try:
             yield harness
         finally:
@@ -83,6 +105,7 @@ class Harness:
         *,
         sql: Sql = "",
         faults: Faults | None = None,
+        crons: Sequence[Cron] = (),
         servers: Servers | None = None,
     ) -> AsyncGenerator[Harness]:
         """On a real PostgreSQL, with the tables of `sql`, and a real nats-server.
@@ -96,7 +119,7 @@ class Harness:
                 servers = await stack.enter_async_context(servers_for_tests())
             service, kinds = registrations[0].trigger.service, [each.kind for each in registrations]
             world = await stack.enter_async_context(servers.world(service, kinds, sql))
-            harness = cls(registrations, world, faults or Faults())
+            harness = cls(registrations, world, faults or Faults(), crons)
             try:
                 yield harness
             finally:
@@ -145,7 +168,7 @@ class Harness:
     async def advance(
         self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
     ) -> None:
-        """Moves business time; each timer on the way fires at its own instant, in order."""
+        """Moves business time; timers and crons on the way have their own instants, in order."""
         span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
         await self.advance_to(self.now + span)
 

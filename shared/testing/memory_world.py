@@ -8,8 +8,9 @@ from datetime import datetime
 
 from shared.messages import subjects
 from shared.testing.clocks import MachineTime
-from shared.testing.memory import MemoryStore, Statement
+from shared.testing.memory import MemoryStore
 from shared.testing.memory_status import MemoryStatusBucket
+from shared.testing.memory_tables import Statement
 from shared.workflow.ports import Connection, Delivery, Predecessor
 from shared.workflow.records import DeadLetter, InstanceKey, OutboxMessage, StreamPosition
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from shared.testing.faults import Faults
 from shared.testing.harness import Harness, OpenHarness
 from shared.testing.world import Sql
+from shared.workflow.crons import Cron
 from shared.workflow.registry import Registration
 
 Scenario = Callable[[OpenHarness], Awaitable[None]]
@@ -41,8 +42,12 @@ async def at_every_point(
 
 def _opening(open_harness: OpenHarness, faults: Faults) -> OpenHarness:
     def opened(
-        registrations: Iterable[Registration], *, sql: Sql = "", faults: Faults | None = faults
+        registrations: Iterable[Registration],
+        *,
+        sql: Sql = "",
+        faults: Faults | None = faults,
+        crons: Sequence[Cron] = (),
     ) -> AbstractAsyncContextManager[Harness]:
-        return open_harness(registrations, sql=sql, faults=faults)
+        return open_harness(registrations, sql=sql, faults=faults, crons=crons)
 
     return opened

@@ -103,15 +103,15 @@ class _CallAttempts:
             with tracing.span(f"call {entry.name}", call=entry.name, attempt=attempt):
                 result = await within(seconds, self.body(self._call(attempt)))
         except (NonRetryableError, NotSent) as error:
-            execution.landed()
+            execution.claim.lease.landed()
             return await self._failed(entry, error)
         except Exception as error:  # noqa: BLE001 - the outside world may raise whatever it likes
-            execution.landed()
+            execution.claim.lease.landed()
             if self.verify is None:
                 return await self._failed(entry, error)
             noted = replace(entry, error=describe(error, self.slot.key.name))
             return await self._clear_up(noted, execution.monotonic() - sent_at)
-        execution.landed()
+        execution.claim.lease.landed()
         try:
             encoded = encode_result(result, self.slot.key.name)
         except NonRetryableError as error:
@@ -132,7 +132,7 @@ class _CallAttempts:
         except Exception as error:  # noqa: BLE001 - looked up again later, a bounded number of times
             return await self._look_up_later(entry, error)
         finally:
-            self.execution.landed()
+            self.execution.claim.lease.landed()
         if encoded is not None:
             return await self._answered(entry, encoded)
         if found is UNKNOWN:

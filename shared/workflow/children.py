@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 from uuid import uuid5
 
 import msgspec
+from msgspec.structs import replace
 
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, encode
@@ -61,7 +62,8 @@ class Child:
         return self._started.id
 
     async def result(self, output: type[T]) -> T:
-        """The child's output, once it is complete. Raises ChildFailed when it ends otherwise."""
+        """The child's output, once it is complete; the same whenever it is asked for. Raises
+        ChildFailed when it ends otherwise."""
         return await _run_result(self._execution, self._branch, self._started, output)
 
 
@@ -109,7 +111,7 @@ async def run_start_child(
             },
         )
         execution.gather(branch, entry, message=message)
-        if not execution.fused:
+        if not execution.claim.fused:
             await execution.commit_running(branch)
         return Child(execution, branch, started)
 
@@ -122,19 +124,32 @@ async def _run_result(execution: Execution, branch: Branch, started: Started, ou
         if entry is not None and entry.finished:
             branch.advance(entry)
         else:
-            entry = await read_or_wait(
-                execution,
-                branch,
-                entry or slot.entry("waiting", started_at=execution.clock.now()),
-                notice_name(name, started.run),
-                is_new=entry is None,
-                is_over=False,
-            )
+            now, is_new = execution.clock.now(), entry is None
+            entry = entry or slot.entry("waiting", started_at=now)
+            told = _told(execution, branch, name)
+            if told is None:
+                wanted = notice_name(name, started.run)
+                entry = await read_or_wait(
+                    execution, branch, entry, wanted, is_new=is_new, is_over=False
+                )
+            else:
+                # Its notice has been read, and no other comes.
+                entry = replace(entry, state="complete", finished_at=now, result=told.result)
+                execution.gather(branch, entry)
+                if not execution.claim.fused:
+                    await execution.commit_running(branch)
         outcome = msgspec.json.decode(entry.result or b"null", type=ChildOutcome)
         if outcome.status is Status.COMPLETE:
             return msgspec.json.decode(outcome.output, type=output)
         error = outcome.error or ErrorInfo(name=outcome.status, message=f"{name} was ended")
         raise ChildFailed(name, error.name, error.message)
+
+
+def _told(execution: Execution, branch: Branch, name: str) -> Entry | None:
+    """The end of a child that the run has been told before."""
+    known = (*execution.journal.values(), *branch.segment.entries)
+    results = (entry for entry in known if entry.type == "result" and entry.name == name)
+    return next((entry for entry in results if entry.finished), None)
 
 
 def notices_of(instance: Instance, status: Status, now: datetime) -> list[Notice]:
@@ -175,13 +190,10 @@ def notices_again(
     """What the next run must be told again: the ends of children whose starts it keeps and whose
     results it does not."""
     entries = tuple(entries)
-    results = {entry.name: entry for entry in entries if entry.type == "result" and entry.finished}
+    results = [entry for entry in entries if entry.type == "result" and entry.finished]
+    known = {entry.name for entry in results if entry.key in kept}
+    lost = {entry.name: entry for entry in results if entry.name not in known}
     children = [_started(entry) for entry in entries if entry.type == "child" and entry.key in kept]
-    lost = [
-        (child, results[str(child.key)])
-        for child in children
-        if str(child.key) in results and results[str(child.key)].key not in kept
-    ]
     return [
         Notice(
             instance.key,
@@ -189,12 +201,13 @@ def notices_again(
                 message_id=f"{child.key}/again/{instance.run}",
                 category="notice",
                 type=f"{child.key}/{child.run}",
-                payload=entry.result or b"null",
+                payload=lost[str(child.key)].result or b"null",
                 position=StreamPosition("", instance.run),
                 created_at=now,
             ),
         )
-        for child, entry in lost
+        for child in children
+        if str(child.key) in lost
     ]
 
 

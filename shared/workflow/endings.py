@@ -31,11 +31,13 @@ async def park(execution: Execution, suspended: Suspended) -> Interruption:
     """
     segment, inbox = execution.root.segment, execution.inbox
     is_shown = execution.instance.status is Status.WAITING
-    if is_shown and not (execution.secured or execution.created or segment.entries):
+    if is_shown and not (execution.claim.secured or execution.created or segment.entries):
         return NotYet()
     if suspended.machine_seconds is not None:
         # Nobody's lease: machine time has no other timer.
-        await execution.commit(segment, Status.RUNNING, lease_seconds=suspended.machine_seconds)
+        await execution.claim.commit(
+            segment, Status.RUNNING, lease_seconds=suspended.machine_seconds
+        )
         return Parked()
     wake_at, retry = suspended.wake_at, suspended.retry
     settings = execution.settings
@@ -45,7 +47,7 @@ async def park(execution: Execution, suspended: Suspended) -> Interruption:
         and not execution.clock.is_virtual
     )
     grace = timedelta(seconds=settings.nak_grace_seconds if by_redelivery else 0)
-    await execution.commit(
+    await execution.claim.commit(
         segment,
         Status.WAITING,
         wake_at=wake_at,
@@ -73,7 +75,7 @@ async def roll_back(execution: Execution, ending: Status, error: ErrorInfo | Non
     """Commits, before the first compensation, that there will be some, and why (rule 19)."""
     instance = execution.instance
     instance.rollback, instance.ending, instance.error = "running", ending, error
-    await execution.commit(execution.root.segment, Status.RUNNING, lease_seconds=0.0)
+    await execution.claim.commit(execution.root.segment, Status.RUNNING, lease_seconds=0.0)
     return SegmentAborted()
 
 
@@ -96,7 +98,7 @@ async def obey(execution: Execution, decision: Decision) -> Interruption | None:
     instance.restart = decision.restart
     match decision.action:
         case Action.PAUSE:
-            await execution.commit(segment, Status.PAUSED)
+            await execution.claim.commit(segment, Status.PAUSED)
             return Parked()
         case Action.TERMINATE:
             rollback = decision.command is not None and decision.command.rollback
@@ -111,15 +113,15 @@ async def obey(execution: Execution, decision: Decision) -> Interruption | None:
             # What poison ended; else the error is what compensations are for.
             instance.error = None
         case None if instance.is_paused:
-            await execution.commit(segment, Status.PAUSED)
+            await execution.claim.commit(segment, Status.PAUSED)
             return Parked()
         case None if instance.status.ended:
-            await execution.commit(segment, instance.status)
+            await execution.claim.commit(segment, instance.status)
             return Parked()
         case Action.RESUME | None:
             pass
     instance.finished_at = None
-    await execution.secure(progress=True)
+    await execution.claim.secure(progress=True)
     return None
 
 
@@ -140,25 +142,27 @@ async def pause_for_mismatch(execution: Execution, error: ErrorInfo, wake_at: da
     if execution.instance.rollback != "running":
         # Else it would take the place of what the compensations are for.
         execution.instance.error = error
-    await execution.commit(execution.root.segment, Status.PAUSED, wake_at=wake_at, due_at=wake_at)
+    await execution.claim.commit(
+        execution.root.segment, Status.PAUSED, wake_at=wake_at, due_at=wake_at
+    )
 
 
 async def release(execution: Execution, *, progress: bool) -> None:
     """Gives up a committed claim at once instead of letting its lease run out, unless a call that
     nobody has heard of again still needs it."""
     await execution.discard(execution.root)
-    if execution.secured and execution.instance.status is Status.RUNNING:
-        await execution.commit(
+    if execution.claim.secured and execution.instance.status is Status.RUNNING:
+        await execution.claim.commit(
             execution.root.segment,
             Status.RUNNING,
-            lease_seconds=execution.held_seconds,
+            lease_seconds=execution.claim.lease.held_seconds,
             progress=progress,
         )
 
 
 async def give_back(execution: Execution) -> Interruption:
     """Commits what has gathered and leaves the instance to the next claim."""
-    await execution.commit(execution.root.segment, Status.RUNNING, lease_seconds=0.0)
+    await execution.claim.commit(execution.root.segment, Status.RUNNING, lease_seconds=0.0)
     return SegmentAborted()
 
 
@@ -167,7 +171,7 @@ async def _finish(execution: Execution, status: Status, *, certain: bool = False
     `certain`, a control that has come first keeps the instance from ending."""
     instance = execution.instance
     instance.finished_at = now = execution.clock.now()
-    await execution.commit(
+    await execution.claim.commit(
         execution.root.segment,
         status,
         notices=notices_of(instance, status, now),
@@ -204,7 +208,7 @@ async def _restart(execution: Execution, command: ControlCommand | None) -> Inte
     instance.started_at = now
     instance.output = instance.error = instance.finished_at = None
     instance.rollback = instance.ending = None
-    await execution.commit(
+    await execution.claim.commit(
         execution.root.segment,
         Status.RUNNING,
         lease_seconds=0.0,

@@ -6,47 +6,36 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-import msgspec
 import structlog
 
-from shared.messages.workflows import ErrorInfo, Status
-from shared.workflow import endings, tracing
+from shared.workflow import tracing
 from shared.workflow.after_commit import AfterCommit
-from shared.workflow.branch import UNDO, Branch
-from shared.workflow.codec import describe
 from shared.workflow.commands import Command, read, read_signal
-from shared.workflow.context import WorkflowContext
-from shared.workflow.controls import POISONED
 from shared.workflow.errors import (
-    Controlled,
     Crowded,
     Dropped,
     Failure,
     Interruption,
     JournalMismatch,
     LostClaim,
-    NonRetryableError,
     NotYet,
     Parked,
-    ReplayEnd,
     RetryLater,
     SegmentAborted,
-    StepFailed,
-    Suspended,
     Transient,
     Undecodable,
 )
 from shared.workflow.execution import Execution
 from shared.workflow.gate import Gate
+from shared.workflow.held_claim import HeldClaim
 from shared.workflow.inbox import Inbox
-from shared.workflow.options import Options
 from shared.workflow.outcomes import Outcomes
 from shared.workflow.ports import Clock, Delivery, InstanceStore, Publisher, StatusBucket
 from shared.workflow.records import Claim, ClaimRequest, InboxMessage, Refusal
-from shared.workflow.registry import Registration, Registry
+from shared.workflow.registry import Registry
+from shared.workflow.replay import Replay
 from shared.workflow.segment import Segment
 from shared.workflow.settings import EngineSettings
-from shared.workflow.undo import run_compensation
 
 log = structlog.get_logger()
 
@@ -165,8 +154,9 @@ class Executor:
                 return await self._outcomes.exists(delivery, command)
             tracing.link(claim.instance.trace)
             execution = await self._execution(segment, run, claim)
+            replay = Replay(execution, command.registration, self._outcomes)
             try:
-                await self._drive(execution, command.registration, delivery, run.alone)
+                await replay.drive(delivery, alone=run.alone)
             except Parked:
                 pass
             except RetryLater as later:
@@ -174,13 +164,13 @@ class Executor:
             except NotYet:
                 return await self._outcomes.early(delivery)
             except Dropped as dropped:
-                await self._release(execution)
+                await replay.release()
                 return await self._outcomes.dropped(delivery, str(dropped))
             except JournalMismatch as mismatch:
-                if execution.fused:
+                if execution.claim.fused:
                     raise
                 return await self._outcomes.mismatched(delivery, execution, mismatch)
-            if await self._goes_on(execution):
+            if await replay.goes_on():
                 raise SegmentAborted
             return await self._outcomes.settled(delivery, execution)
         finally:
@@ -207,12 +197,12 @@ class Executor:
             # Most likely nobody has put a status yet: believed absent, which spares a read.
             revision = 0
 
-        async def committed(execution: Execution) -> None:
+        async def committed(held: HeldClaim) -> None:
             nonlocal revision
             revision = await self._after_commit.tell(
-                instance, execution.journal.values(), execution.unpublished, revision
+                instance, held.journal.values(), held.unpublished, revision
             )
-            execution.unpublished.clear()
+            held.unpublished.clear()
 
         async def unread() -> list[InboxMessage]:
             return await self._store.unread(instance.key)
@@ -233,133 +223,6 @@ class Executor:
             failure=run.failure,
             committed=committed,
         )
-
-    async def _drive(
-        self, execution: Execution, registration: Registration, delivery: Delivery, alone: bool
-    ) -> None:
-        """Obeys, replays, goes on, and commits the end; leaves by an interruption otherwise."""
-        claims = execution.instance.claims_without_progress
-        if claims >= self._settings.solitary_claims and not alone:
-            # With the claim uncommitted: to wait for the others is not to fail once more.
-            raise execution.interrupted(Crowded())
-        try:
-            await self._obey(execution)
-            await self._check_poison(execution, delivery)
-            if execution.instance.rollback == "running":
-                await self._compensate(execution, registration)
-            else:
-                await self._advance(execution, registration)
-        except Suspended as suspended:
-            raise await endings.park(execution, suspended) from None
-        except Controlled:
-            raise await endings.give_back(execution) from None
-
-    async def _obey(self, execution: Execution) -> None:
-        """Commits the claim where it must be, with what the inbox asks for."""
-        await execution.inbox.refresh()
-        if execution.controlled:
-            await self._refuse_restarts(execution)
-            ended = await endings.obey(execution, execution.inbox.decision)
-            if ended is not None:
-                raise execution.interrupted(ended)
-        elif execution.instance.is_paused:
-            # Its door was opened by a control that has to wait.
-            raise execution.interrupted(NotYet())
-        elif not execution.fused:
-            await execution.secure()
-
-    async def _refuse_restarts(self, execution: Execution) -> None:
-        """Takes out those from a step that cannot be."""
-        while why := endings.why_not(execution, decision := execution.inbox.decision):
-            seq = decision.taken[-1]
-            message = execution.inbox.find(seq)
-            if message is not None:
-                await self._outcomes.refuse_control(execution.instance.key, message, why)
-            execution.inbox.settle([seq])
-            execution.root.segment.taken.append(seq)
-
-    async def _goes_on(self, execution: Execution) -> bool:
-        """Whether a control asks for more of what has just ended, such as a restart that stood
-        behind a terminate, or had to wait until all was undone."""
-        if not (execution.instance.status.ended and execution.inbox.may_hold):
-            return False
-        await execution.inbox.refresh()
-        return execution.inbox.decision.action is not None
-
-    async def _check_poison(self, execution: Execution, delivery: Delivery) -> None:
-        """Ends what has taken its process down again and again, even alone (rule 23)."""
-        if execution.instance.claims_without_progress >= self._settings.poison_claims:
-            await self._outcomes.bury(delivery, POISONED, "no progress in too many claims")
-            await endings.fail(
-                execution,
-                ErrorInfo(name=POISONED, message="ended after too many claims without progress"),
-            )
-            raise execution.interrupted(Parked())
-
-    async def _advance(self, execution: Execution, registration: Registration) -> None:
-        try:
-            output = await self._call(execution, registration)
-            execution.root.check_used_up()
-            await endings.complete(execution, output)
-        except Exception as error:
-            execution.raise_if_interrupted()
-            log.warning("workflow_errored", error=type(error).__name__, reason=str(error))
-            if execution.compensations:
-                raise await endings.roll_back(execution, Status.ERRORED, describe(error)) from error
-            await endings.fail(execution, describe(error))
-
-    async def _compensate(self, execution: Execution, registration: Registration) -> None:
-        """Replays to learn what there is to undo, and undoes what began last first (rule 19)."""
-        execution.replaying = True
-        try:
-            await self._call(execution, registration)
-        except ReplayEnd:
-            pass
-        except Exception:  # noqa: BLE001 - the failure that brought it here
-            execution.raise_if_interrupted()
-        execution.replaying = False
-        branch = Branch(
-            execution.instance, UNDO, execution.journal.values(), execution.root.segment
-        )
-        failed: list[ErrorInfo] = []
-        for each in sorted(execution.compensations, key=lambda each: -each.ordinal):
-            try:
-                await run_compensation(execution, branch, each)
-            except StepFailed as failure:
-                log.error("compensation_failed", step=each.name, reason=str(failure))
-                failed.append(describe(failure))
-        await endings.end_rollback(execution, failed)
-
-    async def _call(self, execution: Execution, registration: Registration) -> object:
-        try:
-            start = msgspec.json.decode(execution.instance.input, type=registration.trigger)
-        except msgspec.DecodeError as error:
-            raise NonRetryableError("input_unreadable", str(error)) from error
-        root = execution.root
-        if start.start_at is not None:
-            if start.start_at > self._clock.now() and not execution.replaying:
-                raise root.interrupted(Suspended(start.start_at))
-            root.now = max(root.now, start.start_at)
-        context = WorkflowContext(execution, root, Options())
-        try:
-            return await registration.workflow.run(context, start)
-        finally:
-            left = root.entered is not None
-            await execution.close(root)
-            # Whatever the workflow made of its interruption, that is how this run ends.
-            execution.raise_if_interrupted()
-            root.raise_if_interrupted()
-            if left and execution.fused:
-                # Unfused, the same delivery keeps the steps before it.
-                raise execution.interrupted(SegmentAborted())
-            execution.raise_if_misused()
-
-    async def _release(self, execution: Execution) -> None:
-        try:
-            await endings.release(execution, progress=not execution.cancelled)
-        except (Transient, Interruption) as error:
-            # The lease runs out by itself; only the speed of the next attempt is lost.
-            log.info("release_failed", reason=str(error))
 
     async def _guarded(
         self, delivery: Delivery, command: Command | None, outcome: Awaitable[str]

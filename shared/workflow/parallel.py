@@ -93,7 +93,7 @@ def _fail(
 ) -> Exception:
     """The failure of the branch that failed first, journaled as such."""
     if failed.error is None:
-        raise execution.interrupted(
+        raise execution.life.interrupted(
             JournalMismatch(f"a failure of branch {failed.number} of {entry.name!r}", "its end")
         )
     if entry.finished:
@@ -162,13 +162,13 @@ async def _one(
         finally:
             await execution.close(branch)
             await branch.segment.end()
-            execution.raise_if_interrupted()
+            execution.life.raise_if_interrupted()
             branch.raise_if_interrupted()
-            execution.raise_if_misused()
+            execution.life.raise_if_misused()
         try:
             branch.check_used_up()
         except Interruption as mismatch:
-            raise execution.interrupted(mismatch) from None
+            raise execution.life.interrupted(mismatch) from None
     except QUIET as interruption:
         return Outcome(interruption=interruption)
     except Exception as error:  # noqa: BLE001 - whatever a branch raises is its end

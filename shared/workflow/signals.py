@@ -60,7 +60,7 @@ async def read_or_wait(
         raise branch.interrupted(Suspended(entry.due_at, wanted=frozenset({wanted})))
     finished = _finished(entry, message, execution)
     execution.gather(branch, finished, taken=message)
-    if not execution.fused:
+    if not execution.claim.fused:
         await execution.commit_running(branch)
     return finished
 

@@ -64,13 +64,13 @@ async def _attempt(
             with tracing.span(f"step {slot.key.name}", step=slot.key.name, attempt=slot.attempt):
                 return await _run(execution, branch, slot, body, options)
         except Transient as error:
-            raise execution.interrupted(Dropped(str(error))) from error
+            raise execution.life.interrupted(Dropped(str(error))) from error
         except Exception as error:
             if execution.is_transient(branch, error):
-                raise execution.interrupted(Dropped(str(error))) from error
+                raise execution.life.interrupted(Dropped(str(error))) from error
             failure = Failure(slot.key, slot.attempt, started_at, error)
-            if execution.fused:
-                raise execution.interrupted(SegmentAborted(failure)) from error
+            if execution.claim.fused:
+                raise execution.life.interrupted(SegmentAborted(failure)) from error
             await branch.segment.end()
     return await settle_failure(execution, branch, slot, failure, options)
 
@@ -89,7 +89,7 @@ async def _run(
         result=None if skipped else encode_result(result, slot.key.name),
     )
     execution.gather(branch, entry, step=step)
-    if not execution.fused:
+    if not execution.claim.fused:
         await execution.commit_running(branch)
     return entry
 
@@ -97,7 +97,7 @@ async def _run(
 async def _run_body(
     execution: Execution, branch: Branch, slot: Slot, body: Body, options: Options
 ) -> tuple[Any, Step]:
-    transaction = await execution.open(branch.segment)
+    transaction = await execution.claim.open(branch.segment)
     instance = execution.instance
     step = Step(
         transaction.connection,

@@ -89,6 +89,49 @@ async def test_a_child_that_ended_before_anybody_waits_is_told_all_the_same(benc
     assert await rig.output(*KEY) == "run"
 
 
+@pytest.mark.rule("engine-21", "engine-24")
+@pytest.mark.parametrize("apart", ["at-once", "a-night"])
+async def test_a_child_tells_its_end_as_often_as_it_is_asked(bench: Bench, apart: str) -> None:
+    async def ask_twice(ctx: WorkflowContext) -> list[str]:
+        child = await ctx.start_child("errand", StartErrand(id="errand"))
+        first = await child.result(str)
+        if apart == "a-night":
+            await ctx.sleep("night", HOUR)
+        second = await child.result(str)
+        await ctx.sleep("day", HOUR)
+        return [first, second]
+
+    rig, stream = replica(bench.rig, ask_twice, run_errand), Stream()
+    await rig.executor.deliver(stream.start())
+    assert await rig.relay() == ["complete", "parked"]
+    await rig.advance(HOUR)
+    await rig.advance(HOUR)
+    assert await rig.output(*KEY) == ["run", "run"]
+
+
+@pytest.mark.rule("engine-14", "engine-24")
+async def test_a_restart_between_two_looks_at_a_childs_end_needs_no_second_notice(
+    bench: Bench,
+) -> None:
+    async def look_twice(ctx: WorkflowContext) -> list[str]:
+        child = await ctx.start_child("errand", StartErrand(id="errand"))
+        first = await child.result(str)
+        await ctx.step("between", leave_row, "between")
+        second = await child.result(str)
+        await ctx.sleep("night", HOUR)
+        return [first, second]
+
+    rig, stream = replica(bench.rig, look_twice, run_errand), Stream()
+    await rig.executor.deliver(stream.start())
+    await rig.relay()
+    assert await rig.executor.deliver(stream.control(Action.RESTART, from_step="between")) == (
+        "parked"
+    )
+    assert await bench.store.unread(KEY) == []
+    await rig.advance(HOUR)
+    assert await rig.output(*KEY) == ["run", "run"]
+
+
 @pytest.mark.rule("engine-24")
 async def test_a_childs_error_is_its_parents_to_catch(bench: Bench) -> None:
     rig, stream = replica(bench.rig, tell_failure, fail_errand), Stream()

@@ -17,6 +17,7 @@ from shared.testing.journeys import (
 )
 from shared.testing.samples import EFFECTS_SQL, SampleWorkflow, StartSample, StepDone
 from shared.testing.sweep import at_every_point
+from shared.workflow.crons import Cron
 from shared.workflow.registry import Registration, register
 
 
@@ -65,6 +66,34 @@ async def test_timers_fire_at_their_own_instants_in_order(open_harness: OpenHarn
         assert soon.output.now == (begun + timedelta(days=1)).isoformat()
         assert late.output.now == (begun + timedelta(days=20)).isoformat()
         assert harness.now == begun + timedelta(days=30)
+
+
+@pytest.mark.rule("engine-28")
+async def test_a_cron_starts_a_run_at_each_nominal_time_on_the_way(
+    open_harness: OpenHarness,
+) -> None:
+    nightly = Cron("nightly", StartSample(steps=1), "30 2 * * *", "Europe/Berlin")
+    async with open_harness(samples(), sql=EFFECTS_SQL, crons=[nightly]) as harness:
+        await harness.advance(hours=12)
+        assert await harness.instances("sample") == []
+        long = await harness.start(StartSample(id="long", steps=3, sleep_seconds=86_400))
+        await harness.advance(days=3)
+        runs = [each for each in await harness.instances("sample") if each.id != long.id]
+        assert [each.id for each in runs] == [f"nightly-2026030{day}T013000Z" for day in (3, 4, 5)]
+        assert [each.document.created_at.isoformat() for each in runs] == [
+            f"2026-03-0{day}T01:30:00+00:00" for day in (3, 4, 5)
+        ]
+        assert {each.status for each in runs} == {"complete"}
+        steps = [event.step for event in await harness.events(StepDone)]
+        # Between the steps of the other, which slept from midnight to midnight.
+        assert steps == ["step_0", "step_1", "step_0", "step_2", "step_0", "step_0"]
+
+
+async def test_a_cron_needs_its_workflow(open_harness: OpenHarness) -> None:
+    hourly = Cron("hourly", StartErrand(), "0 * * * *")
+    with pytest.raises(ValueError, match="no workflow of kind 'errand'"):
+        async with open_harness(samples(), sql=EFFECTS_SQL, crons=[hourly]):
+            pass
 
 
 async def test_a_double_start_and_a_redelivery_change_nothing(open_harness: OpenHarness) -> None:

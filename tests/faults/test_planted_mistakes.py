@@ -13,7 +13,7 @@ from shared.messages.base import encode
 from shared.postgres import statements
 from shared.testing.faults import Faults, FaultyStore, FaultyTransaction
 from shared.testing.rig import DueStore
-from shared.workflow import executor
+from shared.workflow import replay
 from shared.workflow.branch import Branch
 from shared.workflow.compensation import Compensation
 from shared.workflow.execution import Execution
@@ -120,7 +120,7 @@ async def test_the_sweep_finds_compensations_that_begin_with_the_first(
     def first_first(found: list[Compensation], key: object) -> list[Compensation]:
         return sorted(found, key=lambda each: each.ordinal)
 
-    monkeypatch.setattr(executor, "sorted", first_first, raising=False)
+    monkeypatch.setattr(replay, "sorted", first_first, raising=False)
     with pytest.raises(NotAsItMustBe, match="undone"):
         await sweep(world, failing_journey, Mistakes(), cut_at, only="after undo")
 

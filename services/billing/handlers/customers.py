@@ -9,7 +9,8 @@ from services.billing.handlers.happening import happen_to
 from services.billing.models import SubscriptionStatus
 from services.billing.rules.money import exponent
 from services.billing.saga.state import MethodChanged
-from services.billing.store import CustomerStore, SubscriptionStore
+from services.billing.store import CustomerStore
+from services.billing.store.customer_run import CustomerRunStore
 from shared.messages.billing import (
     CreateCustomer,
     Customer,
@@ -56,16 +57,18 @@ async def update_customer(work: Work, request: UpdateCustomer) -> Customer:
 
 async def set_payment_method(work: Work, request: SetPaymentMethod) -> Customer:
     """Changes it, and has what is open and was declined charged at once."""
+    # Before the customer, as everybody locks them.
+    subscriptions = await CustomerRunStore(
+        work.connection, request.customer_id
+    ).lock_subscriptions()
     store = CustomerStore(work.connection)
     customer = await store.set_payment_method(request.customer_id, request.payment_method)
     if customer is None:
         return await customer_of(work, request.customer_id)
     work.publish(PaymentMethodChanged(customer_id=customer.id))
     start_run(work, customer)
-    subscriptions = await SubscriptionStore(work.connection).of_customer(customer.id)
-    # In one order, so that two who lock several never wait for each other.
-    for each in sorted(subscriptions, key=lambda subscription: subscription.id):
-        if each.status != SubscriptionStatus.CANCELED:
+    for each in subscriptions:
+        if each.status is not SubscriptionStatus.CANCELED:
             await happen_to(work, each.id, MethodChanged())
     return customer
 

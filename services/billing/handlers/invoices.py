@@ -38,6 +38,8 @@ async def pay_invoice(work: Work, request: PayInvoice) -> Accepted:
     invoice = await invoice_of(work, request.invoice_id)
     case = await lock_case(work.connection, invoice.subscription_id, invoice.period_start)
     try:
+        if invoice.disputed:
+            raise IllegalEvent("an operator has to decide on its chargeback")
         after(case.saga, PayNow(by=Initiator(request.by)), work.now)
     except IllegalEvent as error:
         raise Refused(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from services.billing.models import Charge, Money, Payment, ProviderCustomer, Refund
+from services.billing.payments.outgoing import Outgoing
 from shared.workflow.ports import Connection
 
 FIND_PAYMENT = """
@@ -56,18 +57,11 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
     """How often the charge arrived."""
 
 
-class Webhook(msgspec.Struct, frozen=True):
-    """A row of `sandbox_webhooks` that is to be delivered."""
-
-    id: int
-    body: bytes
-    due_at: datetime
-
-
 class Books:
     """What the sandbox knows, inside one transaction."""
 
     def __init__(self, connection: Connection):
+        self.outgoing = Outgoing(connection)
         self._connection = connection
 
     async def save_customer(self, customer: ProviderCustomer) -> str:
@@ -229,58 +223,6 @@ class Books:
             refund.money.amount_minor,
             at,
         )
-
-    async def add_webhook(self, event_id: str, key: str, body: bytes, due_at: datetime) -> None:
-        """Has an event told at `due_at`."""
-        await self._connection.execute(
-            """
-            INSERT INTO sandbox_webhooks (event_id, payment_key, body, due_at)
-            VALUES ($1, $2, $3, $4)
-            """,
-            event_id,
-            key,
-            body,
-            due_at,
-        )
-
-    async def take_webhook(
-        self, now: datetime, after: Webhook | None, key: str | None = None
-    ) -> Webhook | None:
-        """The next one that is due behind `after` and that nobody else is delivering."""
-        row = await self._connection.fetchrow(
-            """
-            SELECT id, body, due_at FROM sandbox_webhooks
-            WHERE delivered_at IS NULL AND due_at <= $1 AND ($4::text IS NULL OR payment_key = $4)
-              AND ($2::timestamptz IS NULL OR (due_at, id) > ($2, $3))
-            ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-            """,
-            now,
-            None if after is None else after.due_at,
-            None if after is None else after.id,
-            key,
-        )
-        return None if row is None else Webhook(row["id"], row["body"], row["due_at"])
-
-    async def mark_webhook(self, webhook: Webhook, delivered_at: datetime | None) -> None:
-        """Counts an attempt; with an instant, the last one."""
-        await self._connection.execute(
-            """
-            UPDATE sandbox_webhooks SET attempts = attempts + 1, delivered_at = $2 WHERE id = $1
-            """,
-            webhook.id,
-            delivered_at,
-        )
-
-    async def next_due(self) -> datetime | None:
-        """When the next payment ends or the next webhook is due."""
-        found: datetime | None = await self._connection.fetchval(
-            """
-            SELECT least(
-                (SELECT min(settles_at) FROM sandbox_payments WHERE state = 'pending'),
-                (SELECT min(due_at) FROM sandbox_webhooks WHERE delivered_at IS NULL))
-            """
-        )
-        return found
 
     async def survey(self) -> list[Booked]:
         """Every payment, the oldest first."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
 
 from services.billing.config import PaymentSettings
 from services.billing.payments.provider import PaymentProvider
-from services.billing.payments.sandbox import Post, SandboxProvider
+from services.billing.payments.pump import post_to
+from services.billing.payments.sandbox import SandboxProvider
 from services.billing.payments.stripe import StripeProvider
 from shared.postgres.pool import create_pool
 from shared.runtime.config import ConfigurationError, Secret
@@ -20,10 +23,9 @@ SANDBOX_IDLE_SECONDS = 60.0
 
 @asynccontextmanager
 async def payment_provider(
-    settings: PaymentSettings, clock: Clock, post: Post | None = None
+    settings: PaymentSettings, clock: Clock
 ) -> AsyncGenerator[PaymentProvider]:
-    """The provider, closed at the end. `post` is where a sandbox tells of a charge that is told
-    before it is answered; see SandboxProvider."""
+    """The provider, closed at the end. A sandbox wants a SandboxPump beside it."""
     if settings.payment_provider == "stripe":
         stripe = StripeProvider(
             _given(settings.stripe_api_key),
@@ -36,16 +38,20 @@ async def payment_provider(
         finally:
             await stripe.close()
         return
-    pool = await create_pool(
-        settings.database_url.reveal(),
-        size=SANDBOX_CONNECTIONS,
-        name="billing sandbox",
-        idle_timeout_seconds=SANDBOX_IDLE_SECONDS,
-    )
-    try:
-        yield SandboxProvider(pool, clock, _given(settings.sandbox_webhook_secret), post)
-    finally:
-        pool.terminate()
+    secret = _given(settings.sandbox_webhook_secret)
+    async with AsyncExitStack() as stack:
+        pool = await create_pool(
+            settings.database_url.reveal(),
+            size=SANDBOX_CONNECTIONS,
+            name="billing sandbox",
+            idle_timeout_seconds=SANDBOX_IDLE_SECONDS,
+        )
+        stack.callback(pool.terminate)
+        post = None
+        if settings.sandbox_webhook_url is not None:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            post = post_to(session, settings.sandbox_webhook_url)
+        yield SandboxProvider(pool, clock, secret, post)
 
 
 def _given(secret: Secret | None) -> Secret:

@@ -1,4 +1,4 @@
-"""Posts the sandbox's webhooks, as a provider's own machines do."""
+"""Delivers the sandbox's webhooks, as a real provider does from its own house."""
 
 from __future__ import annotations
 
@@ -7,54 +7,58 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import aiohttp
-import asyncpg
 import structlog
 
+from services.billing.payments.provider import OutcomeUnclear, ProviderUnreachable
 from services.billing.payments.sandbox import Post, SandboxProvider
+
+POST_SECONDS = 10.0
 
 log = structlog.get_logger()
 
-INTERVAL_SECONDS = 1.0
-POST_SECONDS = 10.0
+
+def post_to(session: aiohttp.ClientSession, url: str) -> Post:
+    """Posts to one address; 2xx has taken it."""
+    timeout = aiohttp.ClientTimeout(total=POST_SECONDS)
+
+    async def post(body: bytes, headers: Mapping[str, str]) -> bool:
+        try:
+            async with session.post(
+                url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as answer:
+                taken = 200 <= answer.status < 300
+                reason = f"HTTP {answer.status}"
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            taken, reason = False, type(error).__name__
+        if not taken:
+            log.warning("sandbox_webhook_refused", reason=reason)
+        return taken
+
+    return post
 
 
-class WebhookPump:
-    """See OwnPart: a loop over the sandbox's webhooks that are due."""
+class SandboxPump:
+    """See OwnPart: one loop per replica; `interval_seconds` is machine time."""
 
     name = "sandbox-webhooks"
 
-    def __init__(self, sandbox: SandboxProvider, post: Post):
+    def __init__(self, sandbox: SandboxProvider, *, interval_seconds: float = 1.0):
         self._sandbox = sandbox
-        self._post = post
+        self._interval_seconds = interval_seconds
 
     async def run(self) -> None:
         """See OwnPart."""
         while True:
             try:
                 await self.tick()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                log.warning("sandbox_webhooks_failed", reason=str(error))
-            await asyncio.sleep(INTERVAL_SECONDS)
+            except (ProviderUnreachable, OutcomeUnclear) as error:
+                log.warning("sandbox_pump_failed", reason=str(error))
+            await asyncio.sleep(self._interval_seconds)
 
     async def tick(self) -> int:
-        """See OwnPart; how many were taken."""
-        return await self._sandbox.deliver(self._post)
+        """See OwnPart; how many webhooks were taken."""
+        return await self._sandbox.deliver()
 
     async def earliest_at(self) -> datetime | None:
         """See OwnPart."""
         return await self._sandbox.next_due()
-
-
-def posting(session: aiohttp.ClientSession, url: str) -> Post:
-    """Posts to the address; whatever goes wrong there, the webhook comes again."""
-
-    async def post(body: bytes, headers: Mapping[str, str]) -> bool:
-        timeout = aiohttp.ClientTimeout(total=POST_SECONDS)
-        try:
-            async with session.post(url, data=body, headers=headers, timeout=timeout) as answer:
-                return answer.ok
-        except (aiohttp.ClientError, TimeoutError) as error:
-            log.info("sandbox_webhook_not_taken", reason=type(error).__name__)
-            return False
-
-    return post

@@ -10,7 +10,8 @@ import asyncpg
 
 from services.billing.models import Charge, Payment, ProviderCustomer, ProviderEvent, Refund
 from services.billing.payments.behaviour import Behaviour, behaviour
-from services.billing.payments.books import Booked, Books, Webhook, reference_of
+from services.billing.payments.books import Booked, Books, reference_of
+from services.billing.payments.outgoing import Webhook
 from services.billing.payments.provider import (
     OutcomeUnclear,
     ProviderUnreachable,
@@ -40,8 +41,8 @@ Post = Callable[[bytes, Mapping[str, str]], Awaitable[bool]]
 class SandboxProvider:
     """See PaymentProvider. Its transactions are its own: they survive their caller's rollback.
 
-    `pool` leads to a schema with the `sandbox_…` tables and has two connections or more. `post` is
-    whom a charge tells of itself before it answers, where its payment method asks for that.
+    `pool` leads to a schema with the `sandbox_…` tables and has two connections or more. `post`
+    takes the webhooks, also of a charge that is told before it is answered.
     """
 
     name = "sandbox"
@@ -85,7 +86,10 @@ class SandboxProvider:
         if payment is None or unanswered is not None:
             raise OutcomeUnclear("the sandbox gave no answer")
         if asked.webhook_first and self._post is not None:
-            await self._deliver(self._post, charge.key)
+            try:
+                await self._deliver(self._post, charge.key)
+            except ProviderUnreachable as error:
+                raise OutcomeUnclear("the sandbox gave no answer") from error
         return payment
 
     async def find(self, key: str) -> Payment | None:
@@ -149,19 +153,20 @@ class SandboxProvider:
 
     # -- webhooks --------------------------------------------------------------------------------
 
-    async def deliver(self, post: Post) -> int:
-        """Ends pending payments whose time has come, and posts each webhook that is due once; how
-        many were taken. What is not taken is due again at the next call. Replicas may all do this:
-        a webhook is posted by one at a time.
+    async def deliver(self, post: Post | None = None) -> int:
+        """Ends pending payments whose time has come, and posts each webhook that is due once, to
+        `post` or as at the construction; how many were taken. What is not taken is due again at the
+        next call. Replicas may all do this: a webhook is posted by one at a time.
         """
         async with self._books() as books:
             await settle(books, self._clock.now(), None)
-        return await self._deliver(post, None)
+        chosen = post or self._post
+        return 0 if chosen is None else await self._deliver(chosen, None)
 
     async def next_due(self) -> datetime | None:
         """When `deliver` has something to do next, in business time."""
         async with self._books() as books:
-            return await books.next_due()
+            return await books.outgoing.next_due()
 
     async def _deliver(self, post: Post, key: str | None) -> int:
         taken, last = 0, None
@@ -169,11 +174,11 @@ class SandboxProvider:
             async with self._books() as books:
                 # The row's lock is held meanwhile, so whoever freezes here is cut off by the
                 # server, and another posts it again.
-                last = await books.take_webhook(self._clock.now(), last, key)
+                last = await books.outgoing.take(self._clock.now(), last, key)
                 if last is None:
                     return taken
                 delivered = await post(last.body, self._headers(last))
-                await books.mark_webhook(last, self._clock.now() if delivered else None)
+                await books.outgoing.mark(last, self._clock.now() if delivered else None)
                 taken += delivered
 
     def _headers(self, webhook: Webhook) -> dict[str, str]:

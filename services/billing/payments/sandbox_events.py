@@ -54,7 +54,7 @@ async def tell(
         created=at,
         payment=msgspec.Raw(msgspec.json.encode(payment)),
     )
-    await books.add_webhook(event.id, payment.key, msgspec.json.encode(event), at)
+    await books.outgoing.add(event.id, payment.key, msgspec.json.encode(event), at)
 
 
 async def tell_booked(books: Books, payment: Payment, asked: Behaviour, at: datetime) -> None:

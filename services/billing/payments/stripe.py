@@ -143,7 +143,7 @@ class StripeProvider:
                     "expand": ["data.latest_charge"],
                 }
             )
-        intents = [read_intent(each.to_dict()) for each in found.data]
+            intents = [read_intent(each.to_dict()) for each in found.data]
         counting = max(intents, key=lambda intent: intent.settledness, default=None)
         return None if counting is None else payment_of(counting)
 
@@ -217,7 +217,7 @@ class StripeProvider:
             found = await self._api.payment_intents.retrieve_async(
                 reference, {"expand": ["latest_charge"]}
             )
-        return payment_of(read_intent(found.to_dict()))
+            return payment_of(read_intent(found.to_dict()))
 
 
 async def _answered(request: Awaitable[stripe.PaymentIntent]) -> Intent:
@@ -231,11 +231,14 @@ async def _answered(request: Awaitable[stripe.PaymentIntent]) -> Intent:
 
 @contextmanager
 def _translated() -> Generator[None]:
-    """Turns the SDK's errors into the port's. Only what can name no secret is told of them."""
+    """Turns the SDK's errors into the port's. Stripe's own words stay with Stripe, under the
+    request's id: they repeat what was sent, mail addresses too."""
     try:
         yield
     except (stripe.IdempotencyError, stripe.InvalidRequestError, stripe.CardError) as error:
-        raise RequestRefused(f"Stripe: {error}") from error
+        said = [error.code, getattr(error, "param", None), error.request_id]
+        told = ", ".join(str(each) for each in said if each is not None)
+        raise RequestRefused(f"Stripe: {type(error).__name__} ({told})") from error
     except (stripe.RateLimitError, stripe.AuthenticationError, stripe.PermissionError) as error:
         raise ProviderUnreachable(f"Stripe: {type(error).__name__}") from error
     except stripe.APIConnectionError as error:
@@ -249,7 +252,7 @@ def _translated() -> Generator[None]:
         # 409 while the first request goes on, 5xx, or no JSON.
         raise OutcomeUnclear(f"Stripe: {type(error).__name__}") from error
     except msgspec.ValidationError as error:
-        raise OutcomeUnclear(f"Stripe gave an answer that does not tell: {error}") from error
+        raise OutcomeUnclear(f"Stripe: an answer that does not tell ({error})") from error
 
 
 def _metadata_query(name: str, value: str) -> str:

@@ -68,7 +68,7 @@ def after(saga: Saga, event: SagaEvent, now: datetime) -> Change:
         case Escalated() | GivenUp():
             return _left(saga, event)
         case MethodChanged():
-            return _method_changed(saga)
+            return _method_changed(saga, now)
         case PayNow():
             return _pay_now(saga, event.by)
         case Canceled():
@@ -87,8 +87,11 @@ def _opened(saga: Saga) -> Change:
 
 def _sent(saga: Saga, event: Sent, now: datetime) -> Change:
     last = saga.attempt
-    if saga.invoice is not InvoiceState.OPEN or saga.status is SubscriptionStatus.CANCELED:
+    if not saga.owed:
         raise IllegalEvent("nothing is owed")
+    if last is not None and last.refund == "due":
+        raise IllegalEvent("the last attempt's money has to go back first")
+    requested_by = None
     if last is None or last.state.finished:
         number = 1 if last is None else last.number + 1
         attempt = Attempt(number=number, initiator=event.initiator, sent_at=now)
@@ -97,6 +100,8 @@ def _sent(saga: Saga, event: Sent, now: datetime) -> Change:
     elif last.state is AttemptState.UNKNOWN and last.not_found >= SEND_AGAIN_AFTER:
         # Still unknown: what was sent before may yet have arrived.
         attempt = replace(last, sent_at=now, not_found=0, sends=last.sends + 1)
+        # Whoever asked meanwhile, for a new method, asked for another attempt than this one.
+        requested_by = saga.requested_by
     else:
         raise IllegalEvent("an attempt is in flight")
     if event.number != attempt.number:
@@ -106,7 +111,7 @@ def _sent(saga: Saga, event: Sent, now: datetime) -> Change:
         saga=replace(
             saga,
             attempt=attempt,
-            requested_by=None,
+            requested_by=requested_by,
             last_automatic_at=now if automatic else saga.last_automatic_at,
         )
     )
@@ -119,9 +124,10 @@ def _succeeded(saga: Saga) -> Change:
     if attempt.state is AttemptState.DECLINED:
         raise IllegalEvent("the attempt was declined: its money cannot have moved")
     attempt = replace(attempt, state=AttemptState.SUCCEEDED)
-    if saga.invoice is not InvoiceState.OPEN or saga.status is SubscriptionStatus.CANCELED:
+    if not saga.owed:
         attempt = replace(attempt, refund="due", refund_reason="surplus")
-        return Change(saga=replace(saga, attempt=attempt), effects=(Effect.BOOK_SURPLUS,))
+        surplus = replace(saga, attempt=attempt, needs_operator=False)
+        return Change(saga=surplus, effects=(Effect.BOOK_SURPLUS,))
     paid = replace(
         saga,
         invoice=InvoiceState.PAID,
@@ -162,10 +168,11 @@ def _declined(saga: Saga, kind: DeclineClass, now: datetime) -> Change:
         saga,
         attempt=replace(attempt, state=AttemptState.DECLINED),
         failures=saga.failures + attempt.initiator.automatic,
-        automatic=saga.automatic and kind == "soft",
+        # Asked for while it was in flight: the method that is refused is not the customer's now.
+        automatic=saga.automatic and (kind == "soft" or saga.requested_by is not None),
         needs_operator=False,
     )
-    if saga.status is SubscriptionStatus.CANCELED:
+    if not saga.owed:
         return Change(saga=saga)
     begun = saga.status in {SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING}
     # A period that was paid once was given: its chargeback ends no other one.
@@ -217,27 +224,30 @@ def _left(saga: Saga, event: Escalated | GivenUp) -> Change:
         raise IllegalEvent("the attempt is not one that nobody knows of")
     if isinstance(event, Escalated):
         return Change(saga=replace(saga, needs_operator=True), effects=(Effect.ALERT,))
-    if saga.status is not SubscriptionStatus.CANCELED:
-        raise IllegalEvent("the subscription goes on, and the attempt with it")
-    return Change(saga=replace(saga, attempt=replace(attempt, state=AttemptState.VOID)))
+    if saga.owed:
+        raise IllegalEvent("the money is asked for, and the attempt goes on")
+    given_up = replace(attempt, state=AttemptState.VOID)
+    return Change(saga=replace(saga, attempt=given_up, needs_operator=False))
 
 
-def _method_changed(saga: Saga) -> Change:
-    owed = saga.invoice is InvoiceState.OPEN and saga.status is not SubscriptionStatus.CANCELED
-    if not owed or saga.disputed:
+def _method_changed(saga: Saga, now: datetime) -> Change:
+    if not saga.owed or saga.disputed:
         return Change(saga=saga)
-    failed = saga.status is not SubscriptionStatus.ACTIVE and saga.attempt is not None
+    # By the old method, which has failed or still may.
+    tried = saga.attempt is not None and saga.attempt.state is not AttemptState.SUCCEEDED
     return Change(
         saga=replace(
             saga,
             automatic=True,
-            requested_by=Initiator.CUSTOMER if failed else saga.requested_by,
+            # The days that passed without a retry do not come again: it is tried now.
+            last_automatic_at=saga.last_automatic_at if saga.automatic else now,
+            requested_by=Initiator.CUSTOMER if tried else saga.requested_by,
         )
     )
 
 
 def _pay_now(saga: Saga, by: Initiator) -> Change:
-    if saga.invoice is not InvoiceState.OPEN or saga.status is SubscriptionStatus.CANCELED:
+    if not saga.owed:
         raise IllegalEvent("nothing is owed")
     if saga.attempt is not None and saga.attempt.state in IN_FLIGHT:
         raise IllegalEvent("an attempt is in flight")
@@ -271,7 +281,8 @@ def _disputed(saga: Saga, event: Disputed | DisputeWon | DisputeLost) -> Change:
     if isinstance(event, Disputed):
         if saga.disputed:
             return Change(saga=saga)
-        if attempt.state is not AttemptState.SUCCEEDED or attempt.refund is not None:
+        kept = attempt.state is AttemptState.SUCCEEDED and attempt.refund is None
+        if saga.invoice is not InvoiceState.PAID or not kept:
             raise IllegalEvent("there is no money that a bank could take back")
         opened = replace(saga, invoice=InvoiceState.OPEN, disputed=True, automatic=False)
         return Change(saga=opened, effects=(Effect.BOOK_DISPUTE, Effect.ALERT))
@@ -279,10 +290,11 @@ def _disputed(saga: Saga, event: Disputed | DisputeWon | DisputeLost) -> Change:
         raise IllegalEvent("nothing is disputed")
     if attempt.state in IN_FLIGHT:
         raise IllegalEvent("an attempt is in flight")
+    decided = replace(saga, disputed=False, requested_by=None)
     if isinstance(event, DisputeWon):
-        won = replace(saga, invoice=InvoiceState.PAID, disputed=False, automatic=True)
+        won = replace(decided, invoice=InvoiceState.PAID, automatic=True)
         return Change(saga=won, effects=(Effect.BOOK_DISPUTE_WON,))
-    lost = replace(saga, invoice=InvoiceState.UNCOLLECTIBLE, disputed=False)
+    lost = replace(decided, invoice=InvoiceState.UNCOLLECTIBLE)
     return Change(saga=lost, effects=(Effect.BOOK_WRITE_OFF,))
 
 
@@ -307,8 +319,10 @@ def _refunded(saga: Saga, event: RefundRequested | Refunded | RefundFailed) -> C
         failed = replace(saga, attempt=attempt, needs_operator=True)
         return Change(saga=failed, effects=(Effect.ALERT,))
     surplus = attempt.refund_reason == "surplus"
+    refunded = replace(attempt, refund="refunded")
+    # An operator who saw to a refund that had failed is done; a period that failed still waits.
     return Change(
-        saga=replace(saga, attempt=replace(attempt, refund="refunded")),
+        saga=replace(saga, attempt=refunded, needs_operator=saga.needs_operator and saga.owed),
         effects=(Effect.BOOK_SURPLUS_RETURNED if surplus else Effect.BOOK_REFUND,),
     )
 

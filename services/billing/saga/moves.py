@@ -138,7 +138,7 @@ def _follow(saga: Saga, attempt: Attempt, now: datetime) -> Move:
 
 
 def _send_again(saga: Saga, attempt: Attempt, now: datetime) -> Move:
-    if saga.status is SubscriptionStatus.CANCELED:
+    if not saga.owed:
         return Happen(event=GivenUp())
     backoff = min(SEND_BACKOFF * 2 ** min(attempt.sends - 1, 10), LONGEST_SEND_BACKOFF)
     send_at = attempt.sent_at + backoff
@@ -150,13 +150,12 @@ def _send_again(saga: Saga, attempt: Attempt, now: datetime) -> Move:
 def _look_for(saga: Saga, attempt: Attempt, now: datetime) -> Move:
     """An unknown attempt: looked for, sent again by its own key, at last handed to a person."""
     since = attempt.since or attempt.sent_at
-    canceled = saga.status is SubscriptionStatus.CANCELED
-    if attempt.not_found >= SEND_AGAIN_AFTER and not canceled:
+    if attempt.not_found >= SEND_AGAIN_AFTER and saga.owed:
         return Send(number=attempt.number, initiator=attempt.initiator)
     if attempt.looks < len(LOOK_UPS):
         look_at = since + LOOK_UPS[attempt.looks]
         return LookUp() if now >= look_at else Wait(until=look_at)
-    if canceled and attempt.not_found == attempt.looks:
+    if not saga.owed and attempt.not_found == attempt.looks:
         return Happen(event=GivenUp())
     if saga.needs_operator:
         return Wait(until=None)

@@ -61,6 +61,11 @@ class Saga(msgspec.Struct, frozen=True, kw_only=True):
     needs_operator: bool = False
     attempt: Attempt | None = None
 
+    @property
+    def owed(self) -> bool:
+        """Whether money is asked for: what comes although it is not goes back."""
+        return self.invoice is InvoiceState.OPEN and self.status is not SubscriptionStatus.CANCELED
+
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The invoice was written."""

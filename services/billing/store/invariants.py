@@ -56,11 +56,18 @@ INVARIANTS: dict[str, str] = {
         WHERE i.state = 'paid'
         GROUP BY i.id HAVING count(a.id) NOT BETWEEN 1 AND 1 + i.reopened
     """,
+    # One that came in the very moment in which its attempt was written: have it sent again.
+    "a_parked_event_waits_for_its_attempt": """
+        SELECT e.provider || '/' || e.event_id AS subject, 'attempt ' || a.provider_key AS detail
+        FROM provider_events AS e JOIN payment_attempts AS a
+            ON a.provider = e.provider AND a.provider_key = e.payment_key
+        WHERE e.applied_at IS NULL
+    """,
     "a_period_over_is_being_billed": """
         SELECT s.id::text AS subject, s.status || ' until ' || s.current_period_end AS detail
         FROM subscriptions AS s
         WHERE s.status IN ('active', 'trialing')
-          AND s.current_period_end < $1 - interval '30 minutes'
+          AND s.current_period_end < $1::timestamptz - interval '30 minutes'
           AND NOT EXISTS (
             SELECT FROM invoices AS i JOIN payment_attempts AS a ON a.invoice_id = i.id
             WHERE i.subscription_id = s.id AND i.state = 'open'

@@ -144,6 +144,7 @@ class SagaStore:
                     $18, $19, $20, $21, $22)
             ON CONFLICT (invoice_id, number) DO UPDATE SET
                 provider_reference = excluded.provider_reference, state = excluded.state,
+                payment_method = excluded.payment_method,
                 decline_code = excluded.decline_code, decline_class = excluded.decline_class,
                 action_url = excluded.action_url, sent_at = excluded.sent_at,
                 sends = excluded.sends, since = excluded.since, looks = excluded.looks,

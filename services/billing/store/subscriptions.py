@@ -157,9 +157,15 @@ class SubscriptionStore:
         """Has the customer's run look at those in these statuses from `at` on."""
         await self._connection.execute(
             """
-            UPDATE subscriptions SET next_look_at = $3
-            WHERE customer_id = $1 AND status = ANY ($2::text[])
-              AND (next_look_at IS NULL OR next_look_at > $3)
+            WITH later AS (
+                -- In the order in which everybody locks them.
+                SELECT id FROM subscriptions
+                WHERE customer_id = $1 AND status = ANY ($2::text[])
+                  AND (next_look_at IS NULL OR next_look_at > $3)
+                ORDER BY id FOR UPDATE
+            )
+            UPDATE subscriptions SET next_look_at = $3 FROM later
+            WHERE subscriptions.id = later.id
             """,
             customer_id,
             list(statuses),

@@ -26,6 +26,7 @@ from services.billing.payments.provider import (
     ProviderUnreachable,
     RequestRefused,
 )
+from services.billing.provider_events import ProviderEvents
 from services.billing.renewals import cleanup_of
 from services.billing.rules.declines import DECLINES
 from services.billing.rules.dunning import DunningSchedule
@@ -56,7 +57,7 @@ from shared.messages.workflows import RenewalChanged, StartRenewal
 from shared.postgres.notices import NoticeStore
 from shared.workflow.call import Call
 from shared.workflow.context import WorkflowContext
-from shared.workflow.errors import NonRetryableError, SignalTimeout, StepFailed
+from shared.workflow.errors import NonRetryableError, OutcomeUnknown, SignalTimeout, StepFailed
 from shared.workflow.options import Retry
 from shared.workflow.step import Step
 
@@ -142,12 +143,30 @@ class RenewalWorkflow:
                     return report(decision)
 
     async def charge(self, ctx: WorkflowContext, start: StartRenewal, order: Order) -> None:
-        """Has the provider take the money, and writes down what became of it.
+        """Has the provider take the money."""
+        once = ctx.options(retry=ONCE, timeout=ANSWER_TIMEOUT)
+        try:
+            answer = await once.call("charge", self.send, order, verify=self.find_sent)
+        except OutcomeUnknown as error:
+            answer = Answer(outcome="unknown", reason=str(error))
+        await self.settle(ctx, start, order, answer)
+
+    async def look_up(self, ctx: WorkflowContext, start: StartRenewal, order: Order) -> None:
+        """Asks what became of the last attempt; who is lost while asking has not been told."""
+        asking = ctx.options(timeout=ANSWER_TIMEOUT)
+        try:
+            answer = await asking.call("look_up", self.find, order)
+        except OutcomeUnknown as error:
+            answer = Answer(outcome="not_told", reason=str(error))
+        await self.settle(ctx, start, order, answer)
+
+    async def settle(
+        self, ctx: WorkflowContext, start: StartRenewal, order: Order, answer: Answer
+    ) -> None:
+        """Writes down what became of the attempt.
 
         Money whose period can never be given goes back before the failure ends the instance.
         """
-        once = ctx.options(retry=ONCE, timeout=ANSWER_TIMEOUT)
-        answer = await once.call("charge", self.send, order, verify=self.find_sent)
         try:
             await ctx.step("record", self.record, start, answer)
         except StepFailed:
@@ -156,12 +175,6 @@ class RenewalWorkflow:
             await ctx.step("refuse", self.refuse, start, answer)
             await self.refund(ctx, start, order)
             raise
-
-    async def look_up(self, ctx: WorkflowContext, start: StartRenewal, order: Order) -> None:
-        """Asks what became of the last attempt."""
-        once = ctx.options(retry=ONCE, timeout=ANSWER_TIMEOUT)
-        answer = await once.call("look_up", self.find, order)
-        await ctx.step("record", self.record, start, answer)
 
     async def refund(self, ctx: WorkflowContext, start: StartRenewal, order: Order) -> None:
         """Gives the money of the last attempt back; one that fails for good ends the instance."""
@@ -199,6 +212,8 @@ class RenewalWorkflow:
             if isinstance(move, Send):
                 await self._happen(step, start, as_sent(move))
                 case = await lock_case(step.connection, start.subscription_id, start.period_start)
+                if await self._was_told_before(step, case):
+                    continue
             return decided(case, move)
 
     async def send(self, _call: Call, order: Order) -> Answer:
@@ -311,6 +326,20 @@ class RenewalWorkflow:
             provider=self._provider.name,
             payment=payment,
         )
+
+    async def _was_told_before(self, step: Step, case: Case) -> bool:
+        """Whether the provider told of the attempt before it was written down, as it does once a
+        backup was restored."""
+        if case.attempt is None:
+            return False
+        events = ProviderEvents(
+            step.connection,
+            self._provider.name,
+            now=step.now,
+            publish=step.publish,
+            declines=self._declines,
+        )
+        return bool(await events.take_parked(case.attempt.key))
 
     async def _addressed(self, order: Order) -> Charge:
         """The charge with the provider's id of the customer, who may be new to it."""

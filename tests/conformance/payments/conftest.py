@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from pathlib import Path
 
+import asyncpg
 import pytest
 
+import services
+from shared.postgres.migrations import ENGINE_SQL
 from shared.postgres.pool import create_pool
+from shared.testing.servers import Databases
 from tests.conformance.payments.bench import Bench
 from tests.conformance.payments.sandbox_bench import SandboxBench
 from tests.conformance.payments.stripe_bench import StripeBench
 
-MakeDatabase = Callable[[str], Awaitable[str]]
+
+@pytest.fixture(scope="session")
+async def sandbox_pool(databases: Databases) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
+    """Connections to a schema of billing."""
+    own_sql = Path(services.__path__[0]) / "billing" / "sql"
+    url = await databases.create("billing", {"engine": ENGINE_SQL, "billing": own_sql})
+    pool = await create_pool(url, size=8, name="sandbox", idle_timeout_seconds=30)
+    yield pool
+    pool.terminate()
+    await databases.drop(url)
 
 
 @pytest.fixture
-async def sandbox_bench(make_database: MakeDatabase) -> AsyncIterator[Bench]:
+async def sandbox_bench(sandbox_pool: asyncpg.Pool[asyncpg.Record]) -> Bench:
     """The sandbox with empty books."""
-    pool = await create_pool(
-        await make_database("billing"), size=4, name="sandbox", idle_timeout_seconds=30
+    await sandbox_pool.execute(
+        "TRUNCATE sandbox_customers, sandbox_payments, sandbox_refunds, sandbox_requests,"
+        " sandbox_webhooks, sandbox_outages"
     )
-    yield SandboxBench(pool)
-    pool.terminate()
+    return SandboxBench(sandbox_pool)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from shared.postgres.pool import create_pool
+from tests.integration.billing.studio import Studio
 
 MakeDatabase = Callable[[str], Awaitable[str]]
 
@@ -20,3 +21,9 @@ async def pool(make_database: MakeDatabase) -> AsyncIterator[asyncpg.Pool[asyncp
     )
     yield made
     made.terminate()
+
+
+@pytest.fixture
+async def studio(pool: asyncpg.Pool[asyncpg.Record]) -> Studio:
+    """A studio without customers or plans."""
+    return Studio(pool)

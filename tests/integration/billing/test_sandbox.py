@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
+import aiohttp
 import asyncpg
 import pytest
+from aiohttp import web
 
 from services.billing.models import Charge, Money, Payment, ProviderCustomer, ProviderEvent, Refund
 from services.billing.payments.provider import OutcomeUnclear, ProviderUnreachable
+from services.billing.payments.pump import SandboxPump, post_to
 from services.billing.payments.sandbox import SandboxProvider
 from shared.runtime.config import Secret
 from shared.testing.clocks import ManualClock
@@ -126,10 +129,16 @@ async def test_two_pumps_at_once_post_each_webhook_once(
     pool: asyncpg.Pool[asyncpg.Record],
 ) -> None:
     shop = Shop(pool, "pm_card_visa")
-    for _ in range(5):
+    for _ in range(2):
         await shop.charge()
-    await asyncio.gather(*(shop.provider.deliver(shop.post) for _ in range(2)))
-    assert len({event.id for event in shop.told}) == len(shop.told) == 5
+    both = asyncio.Barrier(2)
+
+    async def post(body: bytes, headers: Mapping[str, str]) -> bool:
+        await both.wait()
+        return await shop.post(body, headers)
+
+    await asyncio.gather(*(shop.provider.deliver(post) for _ in range(2)))
+    assert len({event.id for event in shop.told}) == len(shop.told) == 2
 
 
 async def test_what_is_due_next_is_known(pool: asyncpg.Pool[asyncpg.Record]) -> None:
@@ -194,3 +203,36 @@ async def test_the_books_survive_their_caller_s_rollback(
         await shop.charge()
         await transaction.rollback()
     assert len(await shop.provider.books()) == 1
+
+
+async def test_the_pump_posts_until_somebody_takes_it(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> None:
+    asked: asyncio.Queue[tuple[bytes, Mapping[str, str]]] = asyncio.Queue()
+    statuses = iter([503, 302, 200])
+
+    async def take(request: web.Request) -> web.Response:
+        asked.put_nowait((await request.read(), request.headers))
+        return web.Response(status=next(statuses))
+
+    app = web.Application()
+    app.router.add_post("/api/webhooks/sandbox", take)
+    runner = web.AppRunner(app, shutdown_timeout=1, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/api/webhooks/sandbox"
+    async with aiohttp.ClientSession() as session:
+        shop = Shop(pool, "pm_card_visa")
+        provider = SandboxProvider(pool, shop.clock, Secret("other"), post_to(session, url))
+        payment = await shop.charge()
+        pump = asyncio.create_task(SandboxPump(provider, interval_seconds=0).run())
+        posted = [await asked.get() for _ in range(3)]
+        pump.cancel()
+    await runner.cleanup()
+    events = [provider.verify(body, headers, shop.clock.now()) for body, headers in posted]
+    assert [event.payment for event in events] == [payment] * 3
+
+
+async def test_a_webhook_that_nobody_answers_is_not_taken() -> None:
+    async with aiohttp.ClientSession() as session:
+        assert not await post_to(session, "http://127.0.0.1:9/")(b"{}", {})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from services.billing.payments.provider import (
     ProviderUnreachable,
     RequestRefused,
 )
+from services.billing.payments.stripe import StripeProvider
 from tests.conformance.payments.bench import charge_of, customer, events, refund_of
 from tests.conformance.payments.stripe_bench import API_KEY, StripeBench, provider_at
 
@@ -171,6 +173,12 @@ def _error(type_: str, code: str) -> dict[str, dict[str, str]]:
     return {"error": {"type": type_, "code": code, "message": "so it is"}}
 
 
+def _broken_off() -> web.Response:
+    answer = web.Response(body=b"{", headers={"Content-Length": "100"})
+    answer.force_close()
+    return answer
+
+
 ANSWERS: dict[str, tuple[Callable[[], web.Response], type[Exception]]] = {
     "too many requests": (
         lambda: web.json_response(_error("invalid_request_error", "rate_limit"), status=429),
@@ -206,16 +214,13 @@ ANSWERS: dict[str, tuple[Callable[[], web.Response], type[Exception]]] = {
         lambda: web.json_response(_error("card_error", "card_declined"), status=402),
         OutcomeUnclear,
     ),
-    "an answer that breaks off": (
-        lambda: web.Response(body=b"{", headers={"Content-Length": "100"}),
-        OutcomeUnclear,
-    ),
+    "an answer that breaks off": (_broken_off, OutcomeUnclear),
 }
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-async def test_an_answer_that_is_none_says_whether_money_may_have_moved(name: str) -> None:
-    make, expected = ANSWERS[name]
+@asynccontextmanager
+async def answering(make: Callable[[], web.Response]) -> AsyncGenerator[StripeProvider]:
+    """The adapter before a server that says the same to everything."""
 
     async def answer(_: web.Request) -> web.Response:
         return make()
@@ -226,7 +231,37 @@ async def test_an_answer_that_is_none_says_whether_money_may_have_moved(name: st
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     provider = provider_at(f"http://127.0.0.1:{runner.addresses[0][1]}")
-    with pytest.raises(expected):
-        await provider.charge(CHARGE)
-    await provider.close()
-    await runner.cleanup()
+    try:
+        yield provider
+    finally:
+        await provider.close()
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_an_answer_that_is_none_says_whether_money_may_have_moved(name: str) -> None:
+    make, expected = ANSWERS[name]
+    async with answering(make) as provider:
+        with pytest.raises(expected):
+            await provider.charge(CHARGE)
+
+
+async def test_a_look_up_whose_answer_does_not_tell_is_unclear() -> None:
+    found = {"object": "search_result", "data": [{"id": "pi_1", "object": "payment_intent"}]}
+    async with answering(lambda: web.json_response(found)) as provider:
+        with pytest.raises(OutcomeUnclear):
+            await provider.find(CHARGE.key)
+
+
+async def test_a_refusal_repeats_nothing_that_was_sent() -> None:
+    error = {
+        "type": "invalid_request_error",
+        "code": "email_invalid",
+        "param": "email",
+        "message": "Invalid email address: ann@example",
+    }
+    refusal = {"error": error}
+    async with answering(lambda: web.json_response(refusal, status=400)) as provider:
+        with pytest.raises(RequestRefused) as refused:
+            await provider.save_customer(customer("ann@example"))
+    assert str(refused.value) == "Stripe: InvalidRequestError (email_invalid, email)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, cast
 
 import asyncpg
 import msgspec
@@ -14,7 +13,7 @@ from shared.messages.notices import Notice
 from shared.messages.problems import Problem
 from shared.messages.workflows import Status, StatusDocument
 from shared.postgres.notices import NoticeStore
-from tests.integration.docs.wire import Wire
+from tests.integration.docs.wire import Wire, same_fields
 from tests.markdown import Block, blocks, table
 
 PAGE = "docs/messages.md"
@@ -33,20 +32,6 @@ def example(about: str) -> bytes:
 
 
 ANSWERS = {block.about[1]: msgspec.json.decode(block.text) for block in examples("answer")}
-
-
-def same_fields(found: Any, expected: Any) -> bool:
-    """All the way down, and of lists in their first elements; null or empty says nothing."""
-    if not found or not expected:
-        return True
-    if isinstance(found, dict) and isinstance(expected, dict):
-        fields, others = cast("dict[str, Any]", found), cast("dict[str, Any]", expected)
-        return fields.keys() == others.keys() and all(
-            same_fields(fields[name], others[name]) for name in fields
-        )
-    if isinstance(found, list) and isinstance(expected, list):
-        return same_fields(found[0], expected[0])
-    return True
 
 
 async def ask(wire: Wire, subject: str, body: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -11,7 +12,22 @@ from nats.aio.subscription import Subscription
 from shared.jetstream.connection import jetstream
 
 PATIENCE_SECONDS = 30.0
+WEBHOOK_SECRET = "whsec_of_the_docs"
 UNSETTLED = (b"+WPI", b"-NAK")
+
+
+def same_fields(found: Any, expected: Any) -> bool:
+    """All the way down, and of lists in their first elements; null or empty says nothing."""
+    if not found or not expected:
+        return True
+    if isinstance(found, dict) and isinstance(expected, dict):
+        fields, others = cast("dict[str, Any]", found), cast("dict[str, Any]", expected)
+        return fields.keys() == others.keys() and all(
+            same_fields(fields[name], others[name]) for name in fields
+        )
+    if isinstance(found, list) and isinstance(expected, list):
+        return same_fields(found[0], expected[0])
+    return True
 
 
 class Wire:

@@ -11,6 +11,7 @@ import pytest
 
 from shared.postgres import retention, statements
 from shared.postgres.pool import create_pool
+from shared.postgres.store import PostgresStore
 from tests.conftest import MakeDatabase
 from tests.plans import plan_of
 
@@ -68,3 +69,23 @@ async def test_a_look_that_finds_nothing_reads_nothing_in_vain(
     plan = await plan_of(pool, statement, *args)
     assert plan.in_vain == 0
     assert "table" not in plan.scans
+
+
+PLANS = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1"
+LOOKS = 12
+"""From the sixth on PostgreSQL may keep a plan."""
+
+
+@pytest.mark.rule("engine-1")
+async def test_no_look_is_carried_out_as_was_right_while_the_table_was_empty(
+    make_database: MakeDatabase,
+) -> None:
+    url = await make_database("sample")
+    pool = await create_pool(url, size=1, name="test", idle_timeout_seconds=30, plans_anew=True)
+    store = PostgresStore("sample", pool, pool)
+    for _ in range(LOOKS):
+        assert await store.take_due(NOW, 500) == []
+    plans = await pool.fetchrow(PLANS, statements.TAKE_DUE)
+    assert plans is not None
+    assert tuple(plans) == (0, LOOKS)
+    pool.terminate()

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from nats.aio.client import Client
 
 from services.gateway.routes import achievements, notices, players, sessions
-from services.gateway.routes.forwarding import ANY_SERVICE
-from shared.jetstream.requests import RequestServer
 from shared.messages import subjects
 from shared.messages.problems import Refused
 from shared.workflow.errors import Transient
+from tests.integration.gateway.answering import AnsweringService, answering
 
 Http = TestClient[Request, Application]
 
@@ -25,43 +23,11 @@ PLAYER = str(uuid4())
 SESSION = str(uuid4())
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A request as it reached the service."""
-
-    subject: str
-    body: dict[str, Any]
-    headers: dict[str, str]
-
-
-class PlayerService:
-    """Remembers what it was asked; answers `{}` or what a test has it answer."""
-
-    def __init__(self) -> None:
-        self.asked: list[Asked] = []
-        self.failure: Exception | None = None
-
-    def answers(self) -> dict[str, Any]:
-        rows = (*players.TABLE, *sessions.TABLE, *achievements.TABLE, *notices.TABLE)
-        asked = [row.subject.replace(ANY_SERVICE, "player") for row in rows]
-        return {subject: self._answer(subject) for subject in asked}
-
-    def _answer(self, subject: str) -> Any:
-        async def answer(body: bytes, headers: Mapping[str, str]) -> bytes:
-            self.asked.append(Asked(subject, msgspec.json.decode(body), dict(headers)))
-            if self.failure is not None:
-                raise self.failure
-            return b'{"answered":true}'
-
-        return answer
-
-
 @pytest.fixture
-async def service(nats_client: Client) -> AsyncIterator[PlayerService]:
-    fake = PlayerService()
-    server = RequestServer(nats_client, "player", fake.answers())
-    await server.start()
-    yield fake
-    await server.stop()
+async def service(nats_client: Client) -> AsyncIterator[AnsweringService]:
+    rows = (*players.TABLE, *sessions.TABLE, *achievements.TABLE, *notices.TABLE)
+    async with answering(nats_client, "player", rows) as fake:
+        yield fake
 
 
 ADDRESSES: list[tuple[str, str, Any, int, str]] = [
@@ -160,7 +126,7 @@ def test_every_address_of_the_tables_is_tried() -> None:
 @pytest.mark.parametrize(("method", "path", "body", "expected", "subject"), ADDRESSES)
 async def test_a_call_becomes_one_request_that_carries_address_body_and_actor(
     http: Http,
-    service: PlayerService,
+    service: AnsweringService,
     method: str,
     path: str,
     body: dict[str, Any] | None,
@@ -182,7 +148,7 @@ async def test_a_call_becomes_one_request_that_carries_address_body_and_actor(
 
 
 @pytest.mark.rule("http-player-calls")
-async def test_query_parameters_become_typed_fields(http: Http, service: PlayerService) -> None:
+async def test_query_parameters_become_typed_fields(http: Http, service: AnsweringService) -> None:
     await http.get(f"/api/players/{PLAYER}/xp?limit=5&cursor=9&other=1")
     await http.get("/api/achievements?includeHidden=true")
     page, catalogue = (asked.body for asked in service.asked)
@@ -192,7 +158,7 @@ async def test_query_parameters_become_typed_fields(http: Http, service: PlayerS
 
 @pytest.mark.rule("http-player-calls")
 async def test_a_purchase_without_a_key_takes_the_idempotency_key(
-    http: Http, service: PlayerService
+    http: Http, service: AnsweringService
 ) -> None:
     headers = {"Idempotency-Key": "purchase-1"}
     await http.post(f"/api/players/{PLAYER}/spend", json={"coins": 1}, headers=headers)
@@ -201,7 +167,7 @@ async def test_a_purchase_without_a_key_takes_the_idempotency_key(
 
 @pytest.mark.rule("http-player-calls")
 async def test_an_id_that_was_left_out_is_the_same_for_a_repeated_request(
-    http: Http, service: PlayerService
+    http: Http, service: AnsweringService
 ) -> None:
     headers = {"Idempotency-Key": "session-1"}
     for _ in range(2):
@@ -244,7 +210,7 @@ async def test_an_id_that_was_left_out_is_the_same_for_a_repeated_request(
 )
 async def test_what_does_not_fit_is_refused_with_the_field_named_and_reaches_no_service(
     http: Http,
-    service: PlayerService,
+    service: AnsweringService,
     method: str,
     path: str,
     body: dict[str, Any] | None,
@@ -259,7 +225,7 @@ async def test_what_does_not_fit_is_refused_with_the_field_named_and_reaches_no_
 
 @pytest.mark.rule("http-problems")
 async def test_what_the_service_refuses_is_told_as_it_said(
-    http: Http, service: PlayerService
+    http: Http, service: AnsweringService
 ) -> None:
     service.failure = Refused("player_not_found", "no such player", status=404, field="playerId")
     async with http.get(f"/api/players/{PLAYER}") as answer:
@@ -274,7 +240,7 @@ async def test_what_the_service_refuses_is_told_as_it_said(
 
 @pytest.mark.rule("http-problems")
 async def test_an_error_inside_the_service_is_told_without_its_words(
-    http: Http, service: PlayerService
+    http: Http, service: AnsweringService
 ) -> None:
     service.failure = RuntimeError("password of the database")
     async with http.get(f"/api/players/{PLAYER}") as answer:
@@ -284,7 +250,7 @@ async def test_an_error_inside_the_service_is_told_without_its_words(
 
 @pytest.mark.rule("http-problems")
 async def test_a_service_whose_database_is_away_is_503_with_retry_after(
-    http: Http, service: PlayerService
+    http: Http, service: AnsweringService
 ) -> None:
     service.failure = Transient("PostgreSQL is away")
     async with http.get(f"/api/players/{PLAYER}") as answer:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import asyncpg
 
+import services.billing
 from services.billing.models import ProviderCustomer
 from services.billing.payments.books import Booked
 from services.billing.payments.sandbox import SandboxProvider
+from services.billing.saga.state import MethodChanged, SagaEvent
+from services.billing.store.invariants import INVARIANTS, InvariantStore
+from services.billing.transitions import Applied, happen
 from services.billing.workflows.renewal import RenewalWorkflow
+from shared.messages.billing import Violation
+from shared.messages.events import Event
 from shared.messages.workflows import RenewalChanged, StartRenewal, StartSubscriptionCleanup
 from shared.runtime.config import Secret
 from shared.testing.handle import Handle
 from shared.testing.harness import Harness
 from shared.workflow.context import WorkflowContext
+from shared.workflow.ports import Connection
 from shared.workflow.registry import Registration, register
+
+SQL = Path(services.billing.__path__[0]) / "sql"
 
 
 class CleanupDouble:
@@ -65,19 +76,23 @@ class Bench:
     sandbox: SandboxProvider
     customer_id: UUID = field(default_factory=uuid4)
     subscription_id: UUID = field(default_factory=uuid4)
+    period_start: datetime = field(init=False)
 
-    async def subscribe(self, payment_method: str | None, status: str = "active") -> None:
+    async def subscribe(
+        self, payment_method: str | None, status: str = "active", timezone: str = "UTC"
+    ) -> None:
         """A monthly subscription whose next period begins now."""
-        now = self.harness.now
+        self.period_start = now = self.harness.now
         async with self.harness.connection() as connection:
             await connection.execute(
                 """
                 INSERT INTO customers (id, email, tz, currency, payment_method, created_at)
-                VALUES ($1, 'ada@example.org', 'UTC', 'EUR', $2, $3)
+                VALUES ($1, 'ada@example.org', $4, 'EUR', $2, $3)
                 """,
                 self.customer_id,
                 payment_method,
                 now,
+                timezone,
             )
             await connection.execute(
                 """
@@ -95,19 +110,64 @@ class Bench:
                 self.subscription_id,
                 self.customer_id,
                 status,
-                now.replace(tzinfo=None),
+                now.astimezone(ZoneInfo(timezone)).replace(tzinfo=None),
                 now,
             )
 
     async def renew(self) -> Handle:
         """Starts the renewal of the period that begins now."""
+        self.period_start = self.harness.now
+        return await self._start("")
+
+    async def renew_again(self) -> Handle:
+        """Starts it again, since a chargeback has opened its invoice."""
+        return await self._start("-r1")
+
+    async def _start(self, suffix: str) -> Handle:
         return await self.harness.start(
             StartRenewal(
-                id=f"renewal-{self.subscription_id}",
+                id=f"renewal-{self.subscription_id}-{self.period_start:%Y%m%dT%H%M%SZ}{suffix}",
                 subscription_id=self.subscription_id,
-                period_start=self.harness.now,
+                period_start=self.period_start,
             )
         )
+
+    async def happen(self, event: SagaEvent) -> Applied:
+        """Has something happen to the period that the renewal did not do."""
+        async with self.harness.connection() as connection:
+            return await self.happen_on(connection, event)
+
+    async def happen_on(self, connection: Connection, event: SagaEvent) -> Applied:
+        """The same on a connection of one's own."""
+        told: list[Event] = []
+        await connection.execute("BEGIN")
+        try:
+            applied = await happen(
+                connection,
+                self.subscription_id,
+                event,
+                now=self.harness.now,
+                actor="test",
+                publish=told.append,
+                period_start=self.period_start,
+                provider=self.sandbox.name,
+            )
+        except BaseException:
+            await connection.execute("ROLLBACK")
+            raise
+        await connection.execute("COMMIT")
+        return applied
+
+    async def pay_by(self, renewal: Handle, payment_method: str) -> None:
+        """The customer gives another payment method."""
+        async with self.harness.connection() as connection:
+            await connection.execute(
+                "UPDATE customers SET payment_method = $2 WHERE id = $1",
+                self.customer_id,
+                payment_method,
+            )
+        await self.happen(MethodChanged())
+        await self.tell(renewal)
 
     async def tell(self, renewal: Handle) -> None:
         """Has the renewal look again."""
@@ -129,10 +189,10 @@ class Bench:
         )
         return [(row[0], row[1]) for row in rows]
 
-    async def attempt_days(self, since: datetime) -> list[int]:
-        """The days on which the attempts were made."""
-        rows = await self.harness.rows("SELECT created_at FROM payment_attempts ORDER BY number")
-        return [round((row[0] - since) / timedelta(days=1)) for row in rows]
+    async def attempt_days(self) -> list[float]:
+        """When the attempts of the last period were made, in days after it began."""
+        rows = await self.harness.rows("SELECT created_at FROM payment_attempts ORDER BY id")
+        return [(row[0] - self.period_start) / timedelta(days=1) for row in rows]
 
     async def balances(self) -> dict[str, int]:
         """What each account of the ledger has, none that has nothing."""
@@ -144,6 +204,15 @@ class Bench:
     async def notices(self) -> list[str]:
         """The names of what was told, in order."""
         return [row[0] for row in await self.harness.rows("SELECT name FROM notices ORDER BY id")]
+
+    async def broken(self) -> list[Violation]:
+        """What is in the tables and must never be there; nobody sweeps here, so a period that is
+        over is billed by nobody."""
+        looked_for = INVARIANTS.keys() - {"a_period_over_is_being_billed"}
+        async with self.harness.connection() as connection:
+            store = InvariantStore(connection)
+            found = [await store.broken(each, self.harness.now) for each in looked_for]
+        return [each for violations in found for each in violations]
 
     async def booked(self) -> list[Booked]:
         """What the sandbox's own books say."""

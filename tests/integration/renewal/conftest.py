@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
+import asyncpg
 import pytest
 
-import services.billing
 from shared.postgres.pool import create_pool
 from shared.testing.harness import Harness
+from shared.testing.servers import Server
 from shared.testing.worlds import Servers
-from tests.integration.renewal.bench import Bench, Following, registrations, sandbox_on
+from tests.integration.renewal.bench import SQL, Bench, Following, registrations, sandbox_on
 
-SQL = Path(services.billing.__path__[0]) / "sql"
+
+@pytest.fixture
+async def zone(host_zone: str, postgres_server: Server) -> AsyncIterator[str]:
+    """The time zone of the process, and of each session that asks for none of its own."""
+    superuser = await asyncpg.connect(postgres_server.url)
+    await superuser.execute(f"ALTER ROLE ALL SET timezone TO '{host_zone}'")
+    yield host_zone
+    await superuser.execute("ALTER ROLE ALL RESET timezone")
+    await superuser.close()
 
 
 @pytest.fixture
@@ -30,5 +38,7 @@ async def bench(
         registrations(following, sandbox), sql=SQL, servers=servers
     ) as harness:
         following.harness = harness
-        yield Bench(harness, sandbox)
+        bench = Bench(harness, sandbox)
+        yield bench
+        assert await bench.broken() == []
     pool.terminate()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from services.billing.models import Money, Payment, ProviderEvent
+from services.billing.provider_events import ProviderEvents
+from shared.messages.events import Event
 from tests.integration.renewal.bench import Bench
 
 
@@ -25,12 +28,11 @@ async def test_a_charge_extends_the_period_and_is_in_the_books(bench: Bench) -> 
 async def test_declined_always_is_tried_on_the_days_of_the_schedule_and_then_canceled(
     bench: Bench,
 ) -> None:
-    since = bench.harness.now
     await bench.subscribe("pm_card_chargeCustomerFail")
     renewal = await bench.renew()
     await bench.harness.advance(days=40)
     assert renewal.status == "complete"
-    assert await bench.attempt_days(since) == [0, 1, 3, 7, 14, 30]
+    assert await bench.attempt_days() == [0, 1, 3, 7, 14, 30]
     assert [initiator for initiator, _ in await bench.attempts()] == ["cycle"] + ["dunning"] * 5
     subscription = await bench.subscription()
     assert (subscription["status"], subscription["cancel_reason"]) == ("canceled", "non_payment")
@@ -56,3 +58,31 @@ async def test_an_unknown_outcome_is_looked_up_and_never_charged_under_another_k
     assert await bench.attempts() == [("cycle", "succeeded")]
     [booked] = await bench.booked()
     assert (booked.state, booked.requests) == ("succeeded", requests)
+
+
+async def test_what_the_provider_told_before_the_attempt_was_written_is_believed(
+    bench: Bench,
+) -> None:
+    await bench.subscribe("pm_card_visa")
+    period = bench.harness.now.strftime("%Y%m%dT%H%M%SZ")
+    payment = Payment(
+        key=f"{bench.subscription_id}-{period}-1",
+        reference="sandbox_1",
+        state="succeeded",
+        money=Money(amount_minor=999, currency="EUR"),
+    )
+    event = ProviderEvent(
+        id="evt_1", kind="succeeded", payment=payment, occurred_at=bench.harness.now
+    )
+    nothing: list[Event] = []
+    async with bench.harness.connection() as connection:
+        events = ProviderEvents(
+            connection, "sandbox", now=bench.harness.now, publish=nothing.append
+        )
+        assert (await events.take(event)).outcome == "parked"
+    renewal = await bench.renew()
+    assert renewal.status == "complete"
+    assert await bench.attempts() == [("cycle", "succeeded")]
+    assert await bench.booked() == []
+    rows = await bench.harness.rows("SELECT outcome FROM provider_events")
+    assert rows == [("applied",)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from time import monotonic
 from typing import Any, get_type_hints
 
 import msgspec
@@ -13,18 +12,23 @@ from aiohttp import web
 from nats.aio.client import Client
 
 from services.gateway.app import create_app
-from services.gateway.routes import achievements, dead_letters, notices, players, sessions
+from services.gateway.routes import (
+    achievements,
+    billing,
+    dead_letters,
+    notices,
+    players,
+    sessions,
+)
 from services.gateway.routes.forwarding import ANY_SERVICE
 from services.gateway.routes.workflows import Batch
-from services.player.handlers import COMMANDS, QUERIES
 from shared.messages import problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
-from shared.runtime import builtin
 from shared.runtime.config import Secret
 from shared.runtime.handling import AnyHandler
 from shared.testing.clocks import ManualClock
-from shared.testing.memory import MemoryStore
+from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS
 from tests.markdown import ROOT, Block, blocks, table
 
 PAGE = "docs/http.md"
@@ -32,14 +36,24 @@ FORWARDED = (
     *players.TABLE,
     *sessions.TABLE,
     *achievements.TABLE,
+    *billing.TABLE,
     *notices.TABLE,
     *dead_letters.TABLE,
 )
-BUILTIN_COMMANDS = builtin.commands("player", ["player"])
-BUILTIN_QUERIES = builtin.queries("player", MemoryStore(monotonic))
 HANDLERS: dict[str, AnyHandler] = {
-    **{subjects.command("player", each.name): each for each in (*COMMANDS, *BUILTIN_COMMANDS)},
-    **{subjects.query("player", each.name): each for each in (*QUERIES, *BUILTIN_QUERIES)},
+    **{subjects.command("player", each.name): each for each in BUILTIN_COMMANDS},
+    **{subjects.query("player", each.name): each for each in BUILTIN_QUERIES},
+    **{
+        subjects.command(contract.service, each.name): each
+        for contract in CONTRACTS
+        # Facts are taken as commands too, so that the gateway can answer who reports one.
+        for each in (*contract.commands, *contract.facts)
+    },
+    **{
+        subjects.query(contract.service, each.name): each
+        for contract in CONTRACTS
+        for each in contract.queries
+    },
 }
 RAISED_BY = {"Refused", "StartRefused", "_problem", "Problem"}
 OF_DEAD_LETTERS_ALONE = {"poisoned", "unknown_fact"}
@@ -102,7 +116,7 @@ def test_every_error_is_told_with_its_status() -> None:
 
 
 def errors_in_code() -> Iterator[tuple[str, int]]:
-    for folder in ("services/gateway", "services/player", "shared"):
+    for folder in ("services/gateway", "services/player", "services/billing", "shared"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

@@ -1,51 +1,59 @@
-"""docs/messages.md shows every message there is, and each example is one."""
+"""The pages of messages show every message there is, and each example is one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from time import monotonic
 from typing import Any, cast, get_type_hints
 
 import msgspec
 import pytest
 
-from services.player.handlers import FACTS, QUERIES
-from services.player.handlers.commands import COMMANDS as REQUESTS
 from services.player.workflows.player import PlayerWorkflow
-from shared.messages import dead_letters, notices, player, problems, schedules, subjects, workflows
+from shared.messages import (
+    billing,
+    dead_letters,
+    notices,
+    player,
+    problems,
+    schedules,
+    subjects,
+    workflows,
+)
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.messages.events import Event, EventEnvelope
 from shared.messages.problems import Refused
-from shared.runtime import builtin
 from shared.runtime.handling import AnyHandler
-from shared.runtime.schedules import ScheduleHandlers
 from shared.testing.clocks import ManualClock
-from shared.testing.memory import MemoryStore
 from shared.testing.memory_delivery import MemoryDelivery
 from shared.workflow.commands import read as read_command
 from shared.workflow.errors import Undecodable
 from shared.workflow.registry import Registry, register
+from tests.contracts import (
+    BILLING,
+    BUILTIN_COMMANDS,
+    BUILTIN_QUERIES,
+    CONTRACTS,
+    PLAYER,
+    Contract,
+)
 from tests.markdown import Block, blocks, read, table
 
-PAGE = "docs/messages.md"
-SCHEDULES = ScheduleHandlers("player")
+PAGE = PLAYER.page
 NAMED = {
     name: value
-    for module in (dead_letters, notices, player, problems, schedules, workflows)
+    for module in (billing, dead_letters, notices, player, problems, schedules, workflows)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Message)
 }
-BUILTIN_COMMANDS = builtin.commands("player", ["player"])
-COMMANDS = (*REQUESTS, *BUILTIN_COMMANDS)
-QUESTIONS = (*QUERIES, *builtin.queries("player", MemoryStore(monotonic)))
-TRIGGERS = {
-    kind: trigger for kind, trigger in workflows.TRIGGERS.items() if trigger.service == "player"
-}
-EXAMPLES = blocks(PAGE, "json")
 WRONG = ("undecodable", "invalid_message")
-RIGHT = [block for block in EXAMPLES if block.about[0] not in WRONG]
+EXAMPLES = {contract.page: blocks(contract.page, "json") for contract in CONTRACTS}
+RIGHT = {
+    page: [block for block in examples if block.about[0] not in WRONG]
+    for page, examples in EXAMPLES.items()
+}
+OF_EACH = pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.service)
 
 
 def about(block: Block) -> str:
@@ -68,7 +76,7 @@ def unknown_fields(example: Any, known: Any, path: str = "") -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("block", RIGHT, ids=about)
+@pytest.mark.parametrize("block", [each for page in RIGHT.values() for each in page], ids=about)
 def test_an_example_is_what_its_struct_takes(block: Block) -> None:
     message = NAMED[block.about[1]]
     body = block.text.encode()
@@ -82,22 +90,24 @@ def test_an_example_is_what_its_struct_takes(block: Block) -> None:
     assert unknown_fields(msgspec.json.decode(body), known) == []
 
 
-def test_there_is_an_example_of_every_message_on_every_subject() -> None:
-    requests: set[tuple[str, type[Message]]] = {
-        *((subjects.command("player", each.name), each.message) for each in COMMANDS),
-        *((subjects.query("player", each.name), each.message) for each in QUESTIONS),
-        *((subjects.ingest("player", each.name), each.message) for each in FACTS),
-        *((subjects.start(kind), trigger) for kind, trigger in TRIGGERS.items()),
-        *((subjects.wake(kind), workflows.Wake) for kind in TRIGGERS),
-        *((subjects.control(kind), workflows.ControlCommand) for kind in TRIGGERS),
-        *(
-            (subjects.event("player", each.name), each)
-            for each in NAMED.values()
-            if issubclass(each, Event) and each is not Event
-        ),
-    }
-    expected = {(subject, name_of(message)) for subject, message in requests}
-    assert {block.about for block in RIGHT if "." in block.about[0]} == expected
+@OF_EACH
+def test_there_is_an_example_of_every_message_on_every_subject(contract: Contract) -> None:
+    expected = {(subject, name_of(message)) for subject, message in contract.requests()}
+    if contract is PLAYER:
+        # What every service takes is shown once, on the page of all.
+        expected |= {
+            *(
+                (subjects.command("player", each.name), name_of(each.message))
+                for each in BUILTIN_COMMANDS
+            ),
+            *(
+                (subjects.query("player", each.name), name_of(each.message))
+                for each in BUILTIN_QUERIES
+            ),
+            (subjects.wake("player"), "Wake"),
+            (subjects.control("player"), "ControlCommand"),
+        }
+    assert {block.about for block in RIGHT[contract.page] if "." in block.about[0]} == expected
 
 
 def rows(handlers: Iterable[AnyHandler]) -> list[tuple[str, ...]]:
@@ -111,18 +121,31 @@ def name_of(message: type[Message]) -> str:
     return message.__name__
 
 
-def test_the_tables_name_every_request_with_its_answer() -> None:
-    documented = table(PAGE, "name", "Struct", "answers")
-    assert sorted(documented) == sorted(
-        row for handlers in (REQUESTS, FACTS, BUILTIN_COMMANDS, QUESTIONS) for row in rows(handlers)
-    )
-    answers = {block.about[1] for block in RIGHT if block.about[0] == "answer"}
-    assert answers == {row[2] for row in documented}
+@OF_EACH
+def test_the_tables_name_every_request_with_its_answer(contract: Contract) -> None:
+    documented = table(contract.page, "name", "Struct", "answers")
+    own = [*contract.commands, *contract.queries]
+    if contract is PLAYER:
+        own += [*contract.facts, *BUILTIN_COMMANDS, *BUILTIN_QUERIES]
+    assert sorted(documented) == sorted(rows(own))
+    answers = {block.about[1] for block in RIGHT[contract.page] if block.about[0] == "answer"}
+    known = {block.about[1] for block in RIGHT[PAGE] if block.about[0] == "answer"}
+    assert {row[2] for row in documented} - answers <= (set() if contract is PLAYER else known)
+    assert answers <= {row[2] for row in documented}
 
 
-def test_the_table_of_facts_names_every_fact() -> None:
-    documented = table(PAGE, "name", "Struct", "counts once per", "what follows")
-    assert [row[:2] for row in documented] == [(each.name, name_of(each.message)) for each in FACTS]
+@OF_EACH
+def test_the_table_of_facts_names_every_fact(contract: Contract) -> None:
+    documented = table(contract.page, "name", "Struct", "counts once per", "what follows")
+    expected = [(each.name, name_of(each.message)) for each in contract.facts]
+    assert [row[:2] for row in documented] == expected
+
+
+def test_the_table_of_billings_events_names_every_event() -> None:
+    documented = table(BILLING.page, "event", "Struct", "when")
+    assert [row[:2] for row in documented] == [
+        (each.name, name_of(each)) for each in BILLING.events
+    ]
 
 
 def test_every_header_is_told() -> None:
@@ -136,7 +159,7 @@ def test_every_header_is_told() -> None:
 
 @pytest.mark.rule("engine-27")
 def test_what_is_said_to_be_a_dead_letter_does_not_decode() -> None:
-    examples = {block.about[0]: block for block in EXAMPLES if block.about[0] in WRONG}
+    examples = {block.about[0]: block for block in EXAMPLES[PAGE] if block.about[0] in WRONG}
     start = examples["undecodable"]
     registry = Registry([register(workflows.StartPlayer, PlayerWorkflow())])
     with pytest.raises(Undecodable, match="playerId: Invalid UUID"):

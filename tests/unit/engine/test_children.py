@@ -11,8 +11,9 @@ import pytest
 
 from shared.messages import subjects
 from shared.messages.workflows import ChildOutcome
-from shared.testing.memory import MemoryStore, MemoryTransaction
+from shared.testing.memory import MemoryStore
 from shared.testing.memory_delivery import MemoryDelivery
+from shared.testing.memory_transaction import MemoryTransaction
 from shared.testing.rig import Rig
 from shared.testing.samples import SampleWorkflow, StartSample
 from shared.workflow.records import InstanceKey

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pty
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -44,6 +45,23 @@ async def compared(*schedules: str, hash_seed: int = 0, seed: int = 1) -> dict[s
     comparison = msgspec.json.decode(ended.printed, type=Comparison)
     assert (comparison.customers, comparison.months, comparison.seed) == (60, 3, seed)
     return {each.name: each for each in comparison.schedules}
+
+
+async def test_its_progress_is_drawn_on_a_terminal() -> None:
+    terminal, process_side = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services", "simulate", *SMALL, "--schedule", SHORT),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=process_side,
+        env={**os.environ, "COLUMNS": "80", "TERM": "xterm"},
+    )
+    os.close(process_side)
+    output, _ = await process.communicate()
+    drawn = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert process.returncode == 0
+    assert "short" in drawn
+    assert "short" in output.decode()
 
 
 async def test_it_prints_and_draws_the_schedules(tmp_path: Path) -> None:

@@ -6,19 +6,23 @@ import re
 from collections.abc import Sequence
 
 from services.billing.rules.dunning import DunningSchedule
-from services.billing.simulation.assumptions import Mix, PaymentBehaviour, check_mix
+from services.billing.simulation.assumptions import (
+    LONGEST_DAYS,
+    Mix,
+    PaymentBehaviour,
+    check_mix,
+)
 from services.billing.simulation.report import NamedSchedule
 
 SCHEDULE = re.compile(
-    r"(?:(?P<name>[\w.+ -]{1,20})=)?(?P<days>\d+(?:,\d+)*)?:(?P<cancel>\d+)(?::(?P<stop>\d+))?"
+    r"(?:(?P<name>[\w.+ -]{1,20})=)?"
+    r"(?P<days>[0-9]{1,3}(?:,[0-9]{1,3})*)?:(?P<cancel>[0-9]{1,3})(?::(?P<stop>[0-9]{1,3}))?"
 )
 FOLLOWED_DAYS = DunningSchedule().stop_days - DunningSchedule().cancel_days
 """How long after the cancellation's day a payment that is under way may still arrive."""
 
 MOST_SCHEDULES = 6
-"""What a chart can tell apart."""
-
-LONGEST_DAYS = 365
+"""A chart has a colour for each."""
 
 DEFAULT_SCHEDULES = (
     "standard=1,3,7,14,30:30",
@@ -59,7 +63,8 @@ def parse_schedules(texts: Sequence[str]) -> tuple[NamedSchedule, ...]:
     """The schedules in their order. Raises ValueError also for names that come twice."""
     if len(texts) > MOST_SCHEDULES:
         raise ValueError(
-            f"{len(texts)} schedules are more than a table can show: name {MOST_SCHEDULES} at most"
+            f"{len(texts)} schedules are more than a chart can tell apart: "
+            f"name {MOST_SCHEDULES} at most"
         )
     schedules = tuple(parse_schedule(text) for text in texts)
     names = [each.name for each in schedules]

@@ -12,6 +12,7 @@ from services.billing.rules.periods import first_anchor, period_end
 from services.billing.simulation.assumptions import (
     Assumptions,
     Mix,
+    Outage,
     PaymentBehaviour,
     ShortOfMoney,
 )
@@ -88,12 +89,13 @@ def draw_fleet(
         ),
         ends_at=ends_at,
         price=price,
-        outages=tuple(
-            (first_day, first_day + each.days * ONE_DAY)
-            for each in sorted(assumptions.outages, key=lambda outage: outage.first_day)
-            for first_day in [BEGINNING + each.first_day * ONE_DAY]
-        ),
+        outages=tuple(sorted(_window(each) for each in assumptions.outages)),
     )
+
+
+def _window(outage: Outage) -> tuple[datetime, datetime]:
+    begins = BEGINNING + outage.first_day * ONE_DAY
+    return begins, begins + outage.days * ONE_DAY
 
 
 def shares(mix: Mix, customers: int) -> dict[PaymentBehaviour, int]:

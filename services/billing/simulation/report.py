@@ -6,7 +6,6 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from fractions import Fraction
 from math import ceil
 
 import msgspec
@@ -133,4 +132,4 @@ def _percentile(waited: Sequence[timedelta], percent: int) -> float | None:
 
 
 def _ratio(part: int, whole: int) -> float | None:
-    return round(float(Fraction(part, whole)), 2) if whole else None
+    return round(part / whole, 2) if whole else None

@@ -22,7 +22,7 @@ from services.billing.simulation.assumptions import (
     Outage,
     PaymentBehaviour,
 )
-from services.billing.simulation.fleet import Fleet, draw_fleet, shares
+from services.billing.simulation.fleet import BEGINNING, Fleet, draw_fleet, shares
 from services.billing.simulation.life import Life, Renewal, live
 from services.billing.simulation.report import NamedSchedule, ScheduleReport, add_up
 
@@ -57,6 +57,9 @@ def renewals(fleet: Fleet, schedule: DunningSchedule = STANDARD) -> Iterator[Ren
 
 def sent_days(renewal: Renewal) -> list[float]:
     return [(at - renewal.due_at) / DAY for at in renewal.sent_at]
+
+
+OUTAGES = st.builds(Outage, first_day=st.integers(0, 90), days=st.integers(1, 40))
 
 
 @st.composite
@@ -107,12 +110,14 @@ def test_another_schedule_is_kept_to_as_well() -> None:
         assert last.ended_at - last.due_at == 7 * DAY
 
 
+@pytest.mark.rule("billing-hard-declines")
 def test_a_lost_card_is_tried_once() -> None:
     for life in lives(only(PaymentBehaviour.LOST_CARD)):
         assert sent_days(life.renewals[-1]) == [0]
         assert life.canceled == "non_payment"
 
 
+@pytest.mark.rule("billing-hard-declines")
 def test_a_new_card_is_charged_at_once_and_keeps_the_customer() -> None:
     all_replace = ExpiredCard(replaced_percent=100, replaced_within_days=20)
     replaced = only(PaymentBehaviour.EXPIRED_CARD, Assumptions(expired_card=all_replace))
@@ -180,7 +185,18 @@ def test_a_provider_that_is_away_delays_payments_and_declines_none() -> None:
     assert {len(each.sent_at) for each in late} == {1}
 
 
-OUTAGES = st.builds(Outage, first_day=st.integers(0, 90), days=st.integers(1, 40))
+@pytest.mark.rule("billing-dunning")
+def test_dunning_begins_with_the_first_decline_however_long_the_provider_was_away() -> None:
+    away = Assumptions(
+        mix={PaymentBehaviour.DECLINED: 100}, outages=(Outage(first_day=0, days=35),)
+    )
+    for life in lives(fleet(away, months=1)):
+        [renewal] = life.renewals
+        first, *retries = renewal.sent_at
+        # Twice a day it is tried whether the provider is back.
+        assert timedelta(0) <= first - BEGINNING - 35 * DAY <= DAY / 2
+        assert renewal.declined_at == first
+        assert [at - first for at in retries] == [days * DAY for days in (1, 3, 7, 14, 30)]
 
 
 @given(mixes(), schedules(), st.lists(OUTAGES, max_size=2), st.integers(0, 2**32))

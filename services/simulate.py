@@ -28,6 +28,9 @@ from services.billing.simulation.report import (
 from services.billing.simulation.table import rows
 from shared.messages.problems import Refused
 
+FILE_COLUMNS = 200
+"""How wide a table may be that is not read on a terminal: wide enough for each to be whole."""
+
 
 class SimulateError(Exception):
     """The command line asks for what cannot be simulated; the message names the flag."""
@@ -82,7 +85,10 @@ def simulate(
     if json:
         typer.echo(msgspec.json.format(msgspec.json.encode(comparison)))
     else:
-        Console(highlight=False).print(_table(comparison))
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = FILE_COLUMNS
+        console.print(_table(comparison))
 
 
 def _schedules(texts: tuple[str, ...] | list[str]) -> tuple[NamedSchedule, ...]:

@@ -24,8 +24,7 @@ def run(command: str, svg: Path) -> str:
     at = arguments.index("--svg") + 1
     assert arguments[at] == "docs/dunning.svg"
     arguments[at] = str(svg)
-    # As wide as where no terminal says otherwise.
-    ended = CliRunner().invoke(app, arguments, env={"COLUMNS": "80"})
+    ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 0, ended.output
     return ended.stdout
 

@@ -1,4 +1,4 @@
-"""The command line: `padawanforge run`, `demo`, `migrate`, `recover`, `nats-users` and `clock`."""
+"""The command line: `padawanforge run`, `demo`, `migrate`, `recover`, `simulate` and others."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from services import clock
 from services.clock import ClockError
 from services.demo import run_demo
+from services.simulate import simulate
 from services.stack.folder import running_stack
 from services.stack.session import keep_running, until_stopped
 from services.stack.stack import migrate_service
@@ -38,6 +39,7 @@ clock_app = typer.Typer(
     help="Business time of a stack that runs with CLOCK=virtual.", no_args_is_help=True
 )
 app.add_typer(clock_app, name="clock")
+app.command()(simulate)
 
 EXPECTED = (
     ChildError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
+from services.billing import policy
 from services.billing.config import BillingSettings
 from services.billing.due import DueCustomers
 from services.billing.handlers import FACTS, QUERIES, commands
@@ -34,17 +35,19 @@ from shared.workflow.registry import register
 def define(settings: BillingSettings) -> ServiceDefinition:
     """The service under its settings."""
     late = Late(settings.payment_provider)
+    declines = policy.declines(settings)
+    renewal = RenewalWorkflow(late, late, schedule=policy.schedule(settings), declines=declines)
     sweep = Cron("billing_sweep", StartBillingSweep(), settings.billing_sweep_cron, polls=True)
     return ServiceDefinition(
         name="billing",
         workflows=[
             register(StartCustomer, CustomerWorkflow(late, late)),
-            register(StartRenewal, RenewalWorkflow(late, late)),
+            register(StartRenewal, renewal),
             register(StartPaymentRetry, PaymentRetryWorkflow()),
             register(StartSubscriptionCleanup, SubscriptionCleanupWorkflow()),
             register(StartBillingSweep, BillingSweepWorkflow()),
         ],
-        commands=commands({late.name: late}),
+        commands=commands({late.name: late}, declines),
         queries=QUERIES,
         facts=FACTS,
         crons=[sweep],

@@ -7,7 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from shared.runtime.config import Secret
-from shared.runtime.definition import ServiceSettings
+from shared.runtime.definition import Days, ServiceSettings
+
+CODES = r"^([a-z0-9_]{1,64}(,[a-z0-9_]{1,64})*)?$"
 
 
 class PaymentSettings(ServiceSettings, frozen=True, kw_only=True):
@@ -63,3 +65,15 @@ class BillingSettings(PaymentSettings, frozen=True, kw_only=True):
         str, Meta(description="a cron expression of five fields, such as */5 * * * *")
     ] = "*/5 * * * *"
     """When customers with something due are looked for, in UTC."""
+    dunning_retry_days: Annotated[
+        str, Meta(pattern=r"^([0-9]{1,3}(,[0-9]{1,3})*)?$", description="days such as 1,3,7,14,30")
+    ] = "1,3,7,14,30"
+    """When a declined payment is tried again, in days after the first failure."""
+    dunning_cancel_days: Days = 30
+    """From when a subscription whose retries are used up is canceled."""
+    dunning_stop_days: Days = 37
+    """From when it is canceled whatever may still arrive."""
+    hard_declines: Annotated[str, Meta(pattern=CODES, description="codes, by commas")] = ""
+    """Codes of declines after which only another payment method helps, beside the table's own."""
+    soft_declines: Annotated[str, Meta(pattern=CODES, description="codes, by commas")] = ""
+    """Codes of declines that may pass by themselves, beside the table's own."""

@@ -29,10 +29,10 @@ def main(settings_type: type[S], define: Callable[[S], ServiceDefinition]) -> in
     """The process of a service, until SIGTERM or SIGINT; returns its exit code."""
     try:
         settings = load(settings_type, os.environ)
+        definition = define(settings)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    definition = define(settings)
     configure(definition.name, settings.log_level)
     try:
         with exporting(definition.name, settings.otel_exporter_otlp_endpoint):

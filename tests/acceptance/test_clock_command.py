@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from services.stack.folder import StackFolder, StackInfo
+from services.stack.processes import SERVICES
 from services.stack.stack import Stack
 from shared.messages.player import Player, Progress
 from shared.messages.workflows import WorkflowStatus
@@ -113,7 +114,7 @@ async def test_a_virtual_day_gives_the_next_reward_and_is_kept_over_a_restart(
     assert "1 virtual days in" in advanced.printed
     assert progress.streak_current == 2
     assert shown.code == 0
-    assert shown.printed.count(_told(first.created_at + day)) == 2
+    assert shown.printed.count(_told(first.created_at + day)) == len(SERVICES)
     assert refused.code == 1
     assert "never goes back" in refused.printed
 

@@ -14,6 +14,7 @@ from services.billing.payments.sandbox import SandboxProvider
 from services.billing.store.invariants import INVARIANTS, InvariantStore
 from shared.runtime.clocks import SystemClock
 from shared.runtime.config import Secret
+from shared.workflow.ports import Connection
 
 EXAMPLES = 5
 
@@ -47,13 +48,11 @@ def charges(books: Iterable[Booked]) -> Counter[Period]:
     return Counter(_period(each) for each in books if each.state == "succeeded" and _kept(each))
 
 
-async def complaints(
-    pool: asyncpg.Pool[asyncpg.Record], books: Iterable[Booked], now: datetime
-) -> list[str]:
+async def complaints(connection: Connection, books: Iterable[Booked], now: datetime) -> list[str]:
     """All in which the service's tables and the books differ, or that must never be."""
     books = list(books)
-    invoices = await pool.fetch(INVOICES)
-    attempts = {row["key"]: row for row in await pool.fetch(ATTEMPTS)}
+    invoices = await connection.fetch(INVOICES)
+    attempts = {row["key"]: row for row in await connection.fetch(ATTEMPTS)}
     charged = charges(books)
     taken: Counter[tuple[Period, str]] = Counter()
     for each in books:
@@ -87,10 +86,9 @@ async def complaints(
             [each.key for each in books if not _known(each, attempts.get(each.key))],
         ),
     ]
-    async with pool.acquire() as connection:
-        store = InvariantStore(connection)
-        for name in INVARIANTS:
-            found += _complain(name, await store.broken(name, now))
+    store = InvariantStore(connection)
+    for name in INVARIANTS:
+        found += _complain(name, await store.broken(name, now))
     return found
 
 

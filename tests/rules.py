@@ -79,6 +79,9 @@ RULES = {
     "billing-transitions": "which status follows which",
     "billing-money": "minor units of a known currency",
     "billing-ledger": "entries of an event sum to zero",
+    "billing-one-charge": "a period is charged once, by the provider's own books",
+    "billing-this-customer": "a customer's run charges that customer alone",
+    "billing-restored": "a database from a backup charges nobody again",
 }
 
 LATER: dict[str, str] = {}

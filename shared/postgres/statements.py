@@ -139,7 +139,7 @@ CHECKPOINT = """
         SELECT m.message_id, $19, m.subject, m.headers, m.body
         FROM fence, unnest($20::text[], $21::text[], $22::json[], $23::bytea[])
             AS m(message_id, subject, headers, body)
-        ON CONFLICT (message_id) DO NOTHING
+        RETURNING 1
     )
     SELECT version, generation, (SELECT count(*) FROM journaled) AS journaled,
            (SELECT array_agg(seq) FROM inbox

@@ -106,6 +106,8 @@ class BillingWitness(Witness):
         found = await books.booked(self._pool)
         charged = books.charges(found)
         succeeded = [each.key for each in found if each.state == "succeeded"]
+        async with self._pool.acquire() as connection:
+            wrong = await books.complaints(connection, found, START + SPAN)
         return [
             *differ(
                 "subscriptions with a charge for the period",
@@ -114,7 +116,7 @@ class BillingWitness(Witness):
             ),
             *complain("payments in flight", [each for each in found if each.state == "pending"]),
             *complain("charges beyond one a period", succeeded[len(self._due) :]),
-            *await books.complaints(self._pool, found, START + SPAN),
+            *wrong,
         ]
 
 

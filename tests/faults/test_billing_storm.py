@@ -16,6 +16,7 @@ from tests.faults.storm import say
 SECONDS = 24.0
 
 
+@pytest.mark.rule("billing-one-charge")
 async def test_a_thousand_subscriptions_that_fall_due_in_a_storm_are_each_charged_once(
     tmp_path: Path,
     record_property: Callable[[str, object], None],

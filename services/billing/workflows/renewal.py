@@ -224,7 +224,7 @@ class RenewalWorkflow:
         try:
             known = await self._provider.find(order.charge.key)
             if known is not None:
-                return Answer(outcome="told", payment=known)
+                return told(order, known)
             charge = await self._addressed(order)
         except (ProviderUnreachable, OutcomeUnclear) as error:
             return Answer(outcome="not_sent", reason=str(error))
@@ -251,7 +251,7 @@ class RenewalWorkflow:
             return Answer(outcome="not_told", reason=str(error))
         if payment is None:
             return Answer(outcome="not_found")
-        return Answer(outcome="told", payment=payment)
+        return told(order, payment)
 
     async def give_back(self, _call: Call, order: Order) -> None:
         """Refunds the attempt, unless that has been done."""
@@ -348,6 +348,15 @@ class RenewalWorkflow:
         customer = await self._directory.customer(order.customer_id)
         reference = await self._provider.save_customer(customer)
         return msgspec.structs.replace(order.charge, customer_reference=reference)
+
+
+def told(order: Order, payment: Payment) -> Answer:
+    """The provider's answer; none that counts where it took another amount under the key, as before
+    a restored database went back to an older price: that is for an operator to resolve."""
+    if payment.state == "declined" or payment.money == order.charge.money:
+        return Answer(outcome="told", payment=payment)
+    log.error("payment_of_another_amount", key=order.charge.key)
+    return Answer(outcome="not_told", reason="the provider has another amount under this key")
 
 
 def decided(case: Case, move: Send | LookUp | GiveBack | Wait | Done) -> Decision:

@@ -12,13 +12,16 @@ from nats.aio.client import Client
 
 from services.billing.app import define
 from services.billing.config import BillingSettings
+from services.billing.payments.books import Booked
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.messages import subjects
 from shared.messages.base import encode
 from shared.messages.workflows import Trigger
+from shared.runtime.clocks import SystemClock
 from shared.runtime.config import Secret
 from shared.runtime.service import Service
 from shared.workflow.records import OutboxMessage
+from tests import books
 
 T = TypeVar("T")
 
@@ -73,6 +76,11 @@ class House:
                 for each in triggers
             ]
         )
+
+    async def complaints(self, found: Sequence[Booked]) -> list[str]:
+        """In what the service's tables and the sandbox's books differ."""
+        async with self.pool.acquire() as connection:
+            return await books.complaints(connection, found, SystemClock().now())
 
     async def until(self, query: str, *args: Any) -> None:
         """Returns once the query is true of what is committed. Bounded."""

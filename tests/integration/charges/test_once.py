@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+from msgspec.structs import replace
+
 from shared.messages.workflows import StartCustomer
 from shared.runtime.clocks import SystemClock
 from tests import books
@@ -13,6 +16,7 @@ from tests.subscribers import customers, subscriptions
 LATELY = timedelta(minutes=5)
 
 
+@pytest.mark.rule("billing-one-charge")
 async def test_fifty_runs_of_one_customer_at_once_charge_once(house: House) -> None:
     now = SystemClock().now()
     async with house.pool.acquire() as connection:
@@ -26,10 +30,11 @@ async def test_fifty_runs_of_one_customer_at_once_charge_once(house: House) -> N
     [payment] = await books.booked(house.pool)
     assert (payment.subscription, payment.state) == (str(due), "succeeded")
     assert payment.requests == 1
-    assert await books.complaints(house.pool, [payment], now) == []
+    assert await house.complaints([payment]) == []
     assert await house.pool.fetchval("SELECT count(*) FROM workflow_instances") == 51
 
 
+@pytest.mark.rule("billing-this-customer")
 async def test_a_hundred_customers_are_charged_for_what_is_due_and_no_other_customer_is(
     house: House,
 ) -> None:
@@ -51,4 +56,28 @@ async def test_a_hundred_customers_are_charged_for_what_is_due_and_no_other_cust
     assert {each.subscription for each in found} == {str(each) for each in due}
     assert len(found) == len(due)
     assert await house.pool.fetchval("SELECT count(*) FROM invoices") == len(due)
-    assert await books.complaints(house.pool, found, now) == []
+    assert await house.complaints(found) == []
+
+
+async def test_the_witness_sees_what_the_books_have_otherwise(house: House) -> None:
+    now = SystemClock().now()
+    async with house.pool.acquire() as connection:
+        [customer] = await customers(connection, 1, now)
+        await subscriptions(connection, [customer], now - LATELY, now)
+    await house.start([StartCustomer(id="run", customer_id=customer)])
+    house.open(replicas=1)
+    await house.until_all_ended(2)
+    [payment] = await books.booked(house.pool)
+
+    for wrong in (
+        [],
+        [payment, replace(payment, key="another")],
+        [replace(payment, state="pending")],
+        [replace(payment, amount_minor=payment.amount_minor + 1)],
+        [replace(payment, currency="USD")],
+        [replace(payment, refunded_minor=1)],
+        [replace(payment, refunded_minor=payment.amount_minor)],
+        [payment, replace(payment, key="another", period=now.isoformat())],
+    ):
+        assert await house.complaints(wrong) != [], wrong
+    assert await house.complaints([payment]) == []

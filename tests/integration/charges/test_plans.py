@@ -80,6 +80,7 @@ SELECT 'renewal', id::text, 'complete', 'null', now(), now(), now() FROM custome
 Ask = Callable[[Connection], Awaitable[object]]
 
 ASKED: dict[str, Ask] = {
+    "next sweep": lambda c: SweepStore(c).earliest_look_at(),
     "sweep": lambda c: SweepStore(c).due_customers(NOW, None, 500),
     "sweep, next batch": lambda c: SweepStore(c).due_customers(NOW, CUSTOMER, 500),
     "subscriptions of a run": lambda c: CustomerRunStore(c, CUSTOMER).lock_subscriptions(),

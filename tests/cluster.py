@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,8 @@ class OwnService:
     kinds: tuple[str, ...]
     sql: Path
     """The folder of its migrations."""
-    settings: Mapping[str, str]
+    settings: Callable[[str], Mapping[str, str]]
+    """By the gateway's address."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ async def running_cluster(
     sql = {"player": Path(services.__path__[0]) / "player" / "sql"}
     if own is not None:
         kinds[own.name], sql[own.name] = own.kinds, own.sql
-    block = authorization((*users(kinds), TESTS), lambda _: quoted(NATS_PASSWORD))
+    members = users(kinds, virtual_clock=settings.get("CLOCK") == "virtual")
+    block = authorization((*members, TESTS), lambda _: quoted(NATS_PASSWORD))
     async with (
         embedded_postgres() as postgres,
         embedded_nats_cluster(nats_nodes, block, (TESTS.name, NATS_PASSWORD)) as nats,
@@ -115,12 +117,13 @@ async def running_cluster(
             numbers = range(1, replicas + 1)
             return tuple(process(f"{service}-{each}", service, module, **more) for each in numbers)
 
+        gateway = process("gateway", "gateway", "services.gateway", API_KEY=API_KEY)
         cluster = Cluster(
             nats,
             postgres,
             replicated("player", "services.player"),
-            replicated(own.name, own.module, **own.settings) if own else (),
-            process("gateway", "gateway", "services.gateway", API_KEY=API_KEY),
+            replicated(own.name, own.module, **own.settings(gateway.address)) if own else (),
+            gateway,
             databases,
         )
         try:

@@ -133,7 +133,11 @@ def _travel(logs: Path, outside_url: str) -> OwnService:
     sql.mkdir(parents=True, exist_ok=True)
     (sql / "0001_effects.sql").write_text(EFFECTS_SQL)
     return OwnService(
-        travel.SERVICE, travel.__name__, KINDS["travel"], sql, {"OUTSIDE_URL": outside_url}
+        travel.SERVICE,
+        travel.__name__,
+        KINDS["travel"],
+        sql,
+        lambda _: {"OUTSIDE_URL": outside_url},
     )
 
 

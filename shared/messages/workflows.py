@@ -16,6 +16,9 @@ class Signal(Message, frozen=True, kw_only=True):
     """A message to a running instance; a subclass says its type on the wire and its content."""
 
     type: ClassVar[str]
+    is_wake: ClassVar[bool] = False
+    """Whether it only has the instance look again: one that has ended meanwhile misses nothing, and
+    none of it becomes a dead letter."""
 
 
 class Trigger(Message, frozen=True, kw_only=True):
@@ -62,6 +65,7 @@ class RenewalChanged(Signal, frozen=True, kw_only=True):
     """Something happened to the renewal's subscription: it looks there what is to be done."""
 
     type = "renewal_changed"
+    is_wake = True
 
 
 class StartRenewal(Trigger, frozen=True, kw_only=True):

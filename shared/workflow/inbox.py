@@ -8,7 +8,7 @@ import msgspec
 
 from shared.messages import subjects
 from shared.messages.base import encode
-from shared.messages.workflows import SignalCommand
+from shared.messages.workflows import TRIGGERS, SignalCommand
 from shared.workflow.controls import Decision, decide
 from shared.workflow.records import DeadLetter, InboxMessage, Instance, InstanceKey
 
@@ -101,8 +101,9 @@ DETAILS = {
 
 
 def stray_letter(key: InstanceKey, message: InboxMessage, reason: str) -> DeadLetter | None:
-    """A signal or control that nobody will read; a notice that nobody waits for is no loss."""
-    if message.category == "notice":
+    """A signal or control that nobody will read; a notice that nobody waits for is no loss, nor is
+    a wake of what has ended."""
+    if message.category == "notice" or (reason == "workflow_ended" and _is_wake(key, message)):
         return None
     if message.category == "signal":
         subject = subjects.signal(key.kind, key.id)
@@ -118,4 +119,12 @@ def stray_letter(key: InstanceKey, message: InboxMessage, reason: str) -> DeadLe
         reason=reason,
         detail=f"{key} {DETAILS[reason]}",
         at=message.created_at,
+    )
+
+
+def _is_wake(key: InstanceKey, message: InboxMessage) -> bool:
+    trigger = TRIGGERS.get(key.kind)
+    signals = () if trigger is None else trigger.signals
+    return message.category == "signal" and any(
+        each.is_wake and each.type == message.type for each in signals
     )

@@ -96,7 +96,9 @@ class Outcomes:
         if command.message is not None:
             return await self._refused_message(delivery, command, refusal)
         if reason in {"busy", "leased"} and not self._superfluous(delivery, command):
-            await delivery.nak(min(refusal.retry_seconds or 0.25, 30.0))
+            # The virtual clock waits with it, also for an owner who is soon done.
+            longest_seconds = _again_seconds(delivery) if self._clock.is_virtual else 30.0
+            await delivery.nak(min(refusal.retry_seconds or 0.25, longest_seconds))
             return reason
         if reason == "ended":
             await self._store.bury_stray(command.key)

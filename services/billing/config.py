@@ -30,7 +30,7 @@ class PaymentSettings(ServiceSettings, frozen=True, kw_only=True):
         Secret | None, Meta(description="any text, what the sandbox signs its webhooks with")
     ] = None
     sandbox_webhook_url: Annotated[
-        Annotated[str, Meta(pattern="^https?://")] | None,
+        Annotated[str, Meta(pattern=r"^https?://\S+$")] | None,
         Meta(
             description="where the sandbox posts its webhooks: "
             "the gateway's address and /api/webhooks/sandbox"
@@ -63,8 +63,3 @@ class BillingSettings(PaymentSettings, frozen=True, kw_only=True):
         str, Meta(description="a cron expression of five fields, such as */5 * * * *")
     ] = "*/5 * * * *"
     """When customers with something due are looked for, in UTC."""
-    sandbox_webhook_url: Annotated[
-        Annotated[str, Meta(pattern=r"^https?://\S+$")] | None,
-        Meta(description="the gateway's address with the path /api/webhooks/sandbox"),
-    ] = None
-    """Where the sandbox posts its webhooks; without it what is pending is only looked up."""

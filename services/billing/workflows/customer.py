@@ -114,11 +114,12 @@ class CustomerWorkflow:
         started: list[str] = []
         for subscription in await store.lock_subscriptions():
             collector = await collector_of(step, subscription)
-            if collector is None or collector.under_way is not None:
+            if collector is None:
                 continue
+            # Who asked for a payment told the first renewal, which another may have followed.
             if not collector.begun or subscription.requested_by is not None:
                 started.append(collector.go_on(step))
-            else:
+            elif collector.stopped:
                 await alert(step, collector)
         return tuple(started)
 

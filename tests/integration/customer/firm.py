@@ -78,7 +78,8 @@ class Firm:
                 raise
             await connection.execute("COMMIT")
         for trigger in work.triggers:
-            await self.harness.start(trigger)
+            headers = {subjects.WORKFLOW_ID: trigger.id or ""}
+            await self.harness.publish(subjects.start(trigger.kind), encode(trigger), headers)
         for told in work.messages:
             await self.harness.publish(told.subject, told.body, told.headers)
         return answer

@@ -9,7 +9,7 @@ import pytest
 
 from shared.messages.billing import BySubscription, SubscriptionChanged
 from shared.messages.workflows import StartCustomer
-from tests.integration.customer.firm import DECLINED, Firm
+from tests.integration.customer.firm import Firm
 
 
 async def ended_once(firm: Firm) -> None:
@@ -47,13 +47,14 @@ async def test_canceling_at_the_end_in_dunning_ends_it_at_once_even_where_its_re
 
 
 @pytest.mark.parametrize("is_swept", [True], indirect=True)
-async def test_one_that_is_not_to_end_any_more_is_reminded_of_and_billed(firm: Firm) -> None:
+async def test_one_that_is_to_go_on_is_looked_at_in_time_for_its_reminder(
+    firm: Firm,
+) -> None:
     _, subscription_id = await firm.subscriber()
     await firm.cancel(subscription_id, at_period_end=True)
     end = await firm.period_end(subscription_id)
     await firm.do("uncancel_subscription", BySubscription(subscription_id=subscription_id))
     assert await firm.next_look(subscription_id) == end - timedelta(days=7)
-    # Later than a month of sweeps would be worth.
     await firm.harness.advance(minutes=10)
     assert await firm.next_look(subscription_id) == end - timedelta(days=7)
 
@@ -95,7 +96,7 @@ async def test_of_a_hundred_customers_each_due_subscription_is_charged_once_and_
     first = await firm.run(due[0])
     assert len(first.output.renewals) == 1
     assert await firm.charges() == {due[0]: 1}
-    for customer_id in [*customers, *customers]:
+    for customer_id in [*customers, *due[:10]]:
         await firm.trigger(customer_id)
     assert await firm.charges() == dict.fromkeys(due, 1)
     assert await firm.harness.rows("SELECT sum(amount_minor)::int FROM invoices") == [(50 * 999,)]
@@ -143,19 +144,25 @@ async def test_while_the_provider_is_away_for_weeks_nobody_is_looked_at_in_vain(
     assert await firm.next_look(subscription_id) == firm.now + timedelta(days=1)
 
 
-async def test_a_renewal_that_is_paused_before_its_invoice_is_not_started_again_and_again(
+async def test_a_renewal_that_fails_before_its_invoice_is_told_and_not_started_again_and_again(
     firm: Firm,
 ) -> None:
-    customer_id, subscription_id = await firm.subscriber(DECLINED)
-    renewal = (await firm.harness.instances("renewal"))[-1]
-    assert await firm.status(subscription_id) == "incomplete"
-    await renewal.pause()
+    await firm.plan()
+    customer_id = await firm.customer()
+    subscription_id = await firm.subscribe(customer_id, trial_days=3)
+    await firm.harness.advance(days=3)
+    firm.harness.fail("decide", times=100)
+    assert len((await firm.run(customer_id)).output.renewals) == 1
+    await firm.harness.advance(hours=1)
     for _ in range(2):
         assert (await firm.run(customer_id)).output.renewals == ()
         assert await firm.next_look(subscription_id) == firm.now + timedelta(days=1)
+    [renewal] = await firm.harness.instances("renewal")
+    assert renewal.status == "errored"
+    assert (await firm.notices()).count("renewal_stopped") == 1
 
 
-async def test_requests_at_once_wait_for_each_other(firm: Firm) -> None:
+async def test_use_that_comes_during_a_run_waits_for_it_and_the_sweep_passes_by(firm: Firm) -> None:
     customer_id, subscription_id = await firm.subscriber()
     async with firm.harness.connection() as somebody:
         await firm.locked(somebody)
@@ -164,4 +171,6 @@ async def test_requests_at_once_wait_for_each_other(firm: Firm) -> None:
         assert sweep.output.customers == 0
         await somebody.execute("COMMIT")
     await running
-    assert await firm.next_look(subscription_id) is not None
+    look_at = await firm.next_look(subscription_id)
+    assert look_at is not None
+    assert look_at - firm.now <= timedelta(days=1)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
+
+from services.billing.models import ProviderCustomer
+from services.billing.payments.provider import RequestRefused
 from shared.messages.billing import UpdateCustomer
 from tests.integration.customer.firm import Firm
 
@@ -72,6 +76,24 @@ async def test_a_new_payment_method_reaches_the_provider_before_it_is_charged(fi
     await firm.harness.advance(minutes=1)
     assert await known(firm) == [("ada@example.org", "UTC", "pm_card_mastercard")]
     assert await firm.charges() == {customer_id: 2}
+
+
+async def test_a_customer_whom_the_provider_refuses_is_declined_and_no_run_fails(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(customer: ProviderCustomer) -> str:
+        raise RequestRefused(f"no such payment method of {customer.customer_id}")
+
+    monkeypatch.setattr(firm.sandbox, "save_customer", refuse)
+    customer_id, subscription_id = await firm.subscriber()
+    run = await firm.run(customer_id)
+    assert (run.status, run.output.synced) == ("complete", False)
+    assert run.step("sync_customer").attempts == 1
+    assert await firm.status(subscription_id) == "incomplete"
+    [renewal] = await firm.harness.instances("renewal")
+    assert renewal.status == "waiting"
+    rows = await firm.harness.rows("SELECT decline_class, decline_code FROM payment_attempts")
+    assert rows == [("hard", "request_refused")]
 
 
 async def test_no_journal_holds_personal_data(firm: Firm) -> None:

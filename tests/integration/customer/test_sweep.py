@@ -60,7 +60,7 @@ async def test_a_customer_whose_run_fails_is_taken_again_after_an_hour_and_not_b
     _, subscription_id = await firm.subscriber()
     await firm.harness.advance_to(await firm.period_end(subscription_id))
     runs = await firm.runs()
-    firm.harness.fail("usage_analytics", times=100)
+    firm.harness.fail("subscription_status", times=100)
     await firm.sweep()
     await firm.harness.advance(minutes=59)
     assert (await firm.sweep()).output.customers == 0

@@ -228,6 +228,8 @@ class RenewalWorkflow:
             charge = await self._addressed(order)
         except (ProviderUnreachable, OutcomeUnclear) as error:
             return Answer(outcome="not_sent", reason=str(error))
+        except RequestRefused as error:
+            return refused(order, error)
         try:
             return Answer(outcome="told", payment=await self._provider.charge(charge))
         except ProviderUnreachable as error:
@@ -235,8 +237,7 @@ class RenewalWorkflow:
         except OutcomeUnclear as error:
             return Answer(outcome="unknown", reason=str(error))
         except RequestRefused as error:
-            log.warning("payment_request_refused", key=order.charge.key, reason=str(error))
-            return Answer(outcome="refused", reason="request_refused")
+            return refused(order, error)
 
     async def find_sent(self, call: Call, order: Order) -> Answer:
         """What became of an attempt whose sender died: that nothing is found tells nothing yet."""
@@ -342,7 +343,8 @@ class RenewalWorkflow:
         return bool(await events.take_parked(case.attempt.key))
 
     async def _addressed(self, order: Order) -> Charge:
-        """The charge with the provider's id of the customer, who may be new to it."""
+        """The charge with the provider's id of the customer, who may be new to it, or pay by a
+        method that is."""
         if order.charge.customer_reference:
             return order.charge
         customer = await self._directory.customer(order.customer_id)
@@ -386,6 +388,12 @@ def decided(case: Case, move: Send | LookUp | GiveBack | Wait | Done) -> Decisio
         invoice=case.invoice.state,
         attempts=0 if attempt is None else attempt.number,
     )
+
+
+def refused(order: Order, error: RequestRefused) -> Answer:
+    """The provider will never take this request."""
+    log.warning("payment_request_refused", key=order.charge.key, reason=str(error))
+    return Answer(outcome="refused", reason="request_refused")
 
 
 def ordered(decision: Decision) -> Order:

@@ -31,9 +31,11 @@ T = TypeVar("T")
 
 CURRENCY = "EUR"
 CASH = "cash:sandbox"
-NOTICES = (
-    "SELECT id, name, recipient, data ->> 'subscriptionId' AS subscription, created_at FROM notices"
-)
+NOTICES = """
+    SELECT id, name, recipient, data ->> 'subscriptionId' AS subscription,
+           data ->> 'actionUrl' AS link, created_at
+    FROM notices
+"""
 
 
 class Subscriber(NamedTuple):
@@ -51,6 +53,8 @@ class Told(NamedTuple):
     name: str
     recipient: str
     subscription: str | None
+    link: str | None
+    """Where the payment is to be confirmed."""
     created_at: datetime
 
 
@@ -164,6 +168,7 @@ class Office:
         return [
             f"{day(each.created_at)} {each.name}"
             + (f" ({OPERATORS})" if each.recipient == OPERATORS else "")
+            + (" with a link" if each.link else "")
             for each in sorted(self._told.values(), key=lambda told: (told.created_at, told.id))
             if each.subscription == str(subscriber.subscription_id)
         ]

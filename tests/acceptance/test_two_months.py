@@ -23,7 +23,6 @@ from tests.acceptance.two_months import (
     IN_FLIGHT,
     READINGS,
     STORIES,
-    SWEEPS,
     TRIAL,
     Account,
     Story,
@@ -42,7 +41,6 @@ def settings(gateway: str) -> dict[str, str]:
         "PAYMENT_PROVIDER": "sandbox",
         "SANDBOX_WEBHOOK_SECRET": "whsec_for_tests",
         "SANDBOX_WEBHOOK_URL": f"{gateway}/api/webhooks/sandbox",
-        "BILLING_SWEEP_CRON": SWEEPS,
     }
 
 
@@ -57,6 +55,9 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     assert denials(tmp_path) == []
 
 
+@pytest.mark.rule(
+    "billing-dunning", "billing-hard-declines", "billing-past-due-notices", "billing-ledger"
+)
 async def test_each_customer_ends_in_the_one_right_state(
     cluster: Cluster, record_property: Any
 ) -> None:

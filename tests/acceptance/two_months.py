@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
-DAY_0 = datetime(2026, 3, 1, 1, tzinfo=UTC)
-"""An hour after a sweep: an attempt and the notice of its day never fall due in one instant, in
-which nobody says what comes first."""
+DAY_0 = datetime(2026, 3, 1, 8, 2, tzinfo=UTC)
+"""Between two sweeps: a retry and the notice of its day never fall due in one instant, in which
+nobody says what comes first."""
 TRIAL = timedelta(days=7)
 END = DAY_0 + timedelta(days=60, hours=12)
 READINGS = (DAY_0 + timedelta(days=29), DAY_0 + timedelta(days=59))
 """When finance reads the notices, some of which are deleted soon after."""
-SWEEPS = "0 6,18 * * *"
 PRICES_MINOR = {"basic": 1000, "pro": 2500}
 """In euros, a month."""
 
@@ -276,7 +275,8 @@ STORIES = (
             ends="active until day 31",
             invoices="paid; open",
             payments="0-1 paid; 31- pending",
-            told="-7 renewal_reminder, 0 payment_failed, 24 renewal_reminder, 31 payment_failed",
+            told="-7 renewal_reminder, 0 payment_failed with a link, 24 renewal_reminder, "
+            "31 payment_failed with a link",
             ledger="cash 10, receivable 10, revenue -20",
         ),
         (Act("confirm", 1),),
@@ -299,6 +299,25 @@ IN_FLIGHT = ("must confirm each payment, and forgets the second",)
 """Whose payment is still under way at the end."""
 
 
+HEADER = ("customer", "payment method", "does", *Account._fields)
+
+
 def day(instant: datetime) -> int:
-    """The day on which an instant lies."""
+    """The day on which an instant lies, from day 0's own hour on."""
     return (instant - DAY_0) // timedelta(days=1)
+
+
+def row(story: Story) -> tuple[str, ...]:
+    """The customer's line under HEADER."""
+    deeds = ", ".join(f"{day(act.at)} {act.deed}" for act in story.acts)
+    return (story.name, story.payment_method, deeds, *story.account)
+
+
+def main() -> None:
+    """Prints the table of docs/billing.md."""
+    lines = [HEADER, ("---",) * len(HEADER), *map(row, STORIES)]
+    print("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
+
+
+if __name__ == "__main__":
+    main()

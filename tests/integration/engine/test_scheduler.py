@@ -50,8 +50,10 @@ class Yard:
     def outbox(self, publisher: Publisher | None = None) -> Outbox:
         return Outbox(self.pool, self.store, publisher or self.publisher)
 
-    def scheduler(self, publisher: Publisher | None = None) -> Scheduler:
-        return Scheduler(self.outbox(publisher), self.clock, interval_seconds=0.1)
+    def scheduler(
+        self, publisher: Publisher | None = None, polling: Sequence[str] = ()
+    ) -> Scheduler:
+        return Scheduler(self.outbox(publisher), self.clock, interval_seconds=0.1, polling=polling)
 
     async def declare(self, revision: int, *crons: Cron) -> None:
         await declare(self.outbox(), crons, revision, self.clock.now())
@@ -122,6 +124,21 @@ async def test_a_scheduler_killed_between_commit_and_publish_leaves_the_start_to
     assert await relay.scan() == 1
     assert list(yard.publisher.stored) == [RUN]
     assert await relay.scan() == 0
+
+
+@pytest.mark.rule("engine-28", "engine-29")
+async def test_a_polling_cron_starts_at_its_nominal_times_alone_when_virtual_time_passes_them(
+    yard: Yard,
+) -> None:
+    await yard.declare(1, NIGHTLY, HOURLY)
+    scheduler = yard.scheduler(polling=["hourly"])
+    yard.clock.set(NIGHT + timedelta(minutes=2))
+    assert await scheduler.tick() == 1
+    assert list(yard.publisher.stored) == [RUN]
+    assert (await yard.next_at())["hourly"] == NIGHT + timedelta(hours=1)
+    yard.clock.set(NIGHT + timedelta(hours=1))
+    assert await scheduler.tick() == 1
+    assert "sample.hourly-20260302T040000Z" in yard.publisher.stored
 
 
 class Away:

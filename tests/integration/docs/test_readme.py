@@ -19,6 +19,7 @@ from services.stack.folder import StackFolder
 from services.stack.stack import Stack
 from shared.jetstream.connection import close, connect
 from shared.messages import subjects
+from shared.messages.billing import Invoices
 from shared.messages.player import CreatePlayer, Progress
 from shared.messages.workflows import Accepted, Status, WorkflowStatus
 from shared.runtime.handling import Work
@@ -98,9 +99,9 @@ class Reader:
         assert shell.returncode == 0, output.decode()
         return output.decode().splitlines()
 
-    async def type_and_wait(self, script: str, workflow_id: str) -> list[str]:
+    async def type_and_wait(self, script: str, kind: str, workflow_id: str) -> list[str]:
         """The same, and returns when the workflow has ended."""
-        key = subjects.status_subject(subjects.status_key("player", workflow_id))
+        key = subjects.status_subject(subjects.status_key(kind, workflow_id))
         statuses = await self._client.subscribe(key)
         lines = await self.type(script)
         ended = False
@@ -126,13 +127,15 @@ async def reader() -> AsyncIterator[Reader]:
 
 
 async def test_the_first_calls_do_what_is_said(reader: Reader) -> None:
-    functions, start, look, publish, look_again = (
+    functions, start, look, publish, look_again, subscribe, invoices = (
         block.text for block in blocks("README.md", "sh")
     )
-    _, accepted = await reader.type_and_wait(functions + start, "first-run")
+    _, accepted = await reader.type_and_wait(functions + start, "player", "first-run")
     first, progress = await reader.type(functions + look)
-    [stored] = await reader.type_and_wait(functions + publish, "second-run")
+    [stored] = await reader.type_and_wait(functions + publish, "player", "second-run")
     [second] = await reader.type(functions + look_again)
+    await reader.type_and_wait(functions + subscribe, "renewal", "*")
+    [billed] = await reader.type(functions + invoices)
 
     assert msgspec.json.decode(accepted, type=Accepted).workflow_id == "first-run"
     assert msgspec.json.decode(first, type=WorkflowStatus).status is Status.COMPLETE
@@ -140,3 +143,6 @@ async def test_the_first_calls_do_what_is_said(reader: Reader) -> None:
     assert (now.xp, now.level) == (2710, 6)
     assert "WORKFLOWS_PLAYER" in stored
     assert msgspec.json.decode(second, type=WorkflowStatus).status is Status.COMPLETE
+    [invoice] = msgspec.json.decode(billed, type=Invoices).invoices
+    assert (invoice.state, invoice.amount) == ("paid", "EUR 9.99")
+    assert [attempt.state for attempt in invoice.attempts] == ["succeeded"]

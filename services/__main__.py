@@ -1,4 +1,5 @@
-"""The command line: `padawanforge run`, `demo`, `migrate`, `recover`, `simulate` and others."""
+"""The command line: `padawanforge run`, `demo`, `migrate`, `recover`, `backup`, `restore`,
+`simulate`, `nats-users` and `clock`."""
 
 from __future__ import annotations
 
@@ -13,18 +14,23 @@ import typer
 from rich.console import Console
 
 from services import clock
+from services.backup.manifest import Backup, BackupError, open_backup
+from services.backup.restoring import require_target, restore_service
+from services.backup.taking import take_backup
 from services.clock import ClockError
 from services.demo import run_demo
 from services.simulate import simulate
-from services.stack.folder import running_stack
+from services.stack.folder import StackFolder, StackInfo, running_stack
+from services.stack.processes import SERVICES
 from services.stack.session import keep_running, until_stopped
-from services.stack.stack import migrate_service
+from services.stack.stack import Stack, migrate_service, migrations_of
 from shared.jetstream.authorization import authorization, variable
 from shared.jetstream.connection import Unreachable
 from shared.jetstream.rights import users
 from shared.jetstream.topology import kinds_by_service
 from shared.messages.workflows import TRIGGERS
 from shared.postgres.migrations import MigrationError
+from shared.runtime.clocks import SystemClock
 from shared.runtime.config import ConfigurationError, load
 from shared.runtime.definition import ServiceSettings
 from shared.runtime.embedded.child import ChildError
@@ -42,6 +48,7 @@ app.add_typer(clock_app, name="clock")
 app.command()(simulate)
 
 EXPECTED = (
+    BackupError,
     ChildError,
     ClockError,
     ConfigurationError,
@@ -53,7 +60,13 @@ EXPECTED = (
 )
 """What may go wrong with the machine, the servers or what was asked for."""
 
+BOOKS = {each.name: each.books for each in SERVICES if each.books}
+
 DataFolder = Annotated[Path, typer.Option("--data", help="Folder of data, logs and stack.json.")]
+OneService = Annotated[
+    str | None,
+    typer.Argument(help="The service, such as player; else all of the stack on this machine."),
+]
 ClockMode = Annotated[
     Literal["system", "virtual"],
     typer.Option("--clock", envvar="CLOCK", help="What tells business time."),
@@ -114,10 +127,7 @@ def clock_set(
 
 @app.command()
 def recover(
-    service: Annotated[
-        str | None,
-        typer.Argument(help="The service, such as player; else all of the stack on this machine."),
-    ] = None,
+    service: OneService = None,
     data: DataFolder = Path(".data"),
 ) -> None:
     """Tells NATS again what PostgreSQL knows, after NATS was lost; as often as you like.
@@ -126,6 +136,33 @@ def recover(
     service's own environment.
     """
     _finish(asyncio.run(_told(_recover(service, data))))
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Option("--to", help="Folder to be made for the backup.")],
+    service: OneService = None,
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Writes the services' databases into a folder, while they work; all of it or nothing.
+
+    A named service is found by DATABASE_URL.
+    """
+    _finish(asyncio.run(_told(_backup(folder, service, data))))
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Option("--from", help="Folder that `backup` wrote.")],
+    service: OneService = None,
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Gives the databases back what a backup has, in place of what they hold; services stopped.
+
+    End the stack first: its servers are started for this, NATS is recovered, and all is ready for
+    the next run. A named service is found by DATABASE_URL; recover it then, before it starts.
+    """
+    _finish(asyncio.run(_told(_restore(folder, service, data))))
 
 
 def main() -> None:
@@ -145,14 +182,17 @@ async def _recover(service: str | None, data: Path) -> bool:
     if service is not None:
         environments = {service: dict(os.environ)}
     else:
-        stack = running_stack(data)
-        environments = {
-            name: {**os.environ, "NATS_URL": stack.nats_operator, "DATABASE_URL": url}
-            for name, url in stack.databases.items()
-        }
+        environments = _environments(running_stack(data))
     for name, environment in environments.items():
         await _recover_one(name, environment)
     return True
+
+
+def _environments(stack: StackInfo) -> dict[str, dict[str, str]]:
+    return {
+        name: {**os.environ, "NATS_URL": stack.nats_operator, "DATABASE_URL": url}
+        for name, url in stack.databases.items()
+    }
 
 
 async def _recover_one(name: str, environment: Mapping[str, str]) -> None:
@@ -164,8 +204,63 @@ async def _recover_one(name: str, environment: Mapping[str, str]) -> None:
     done = await recover_service(name, kinds, settings, lambda line: _say(f"{name}: {line}"))
     _say(
         f"{name} is recovered: {done.instances} instances, {done.statuses} statuses put, "
-        f"{done.messages} messages published again"
+        f"{done.forgotten} taken away, {done.messages} messages published again"
     )
+
+
+async def _backup(folder: Path, service: str | None, data: Path) -> bool:
+    databases = running_stack(data).databases if service is None else _named(service)
+    taken = await take_backup(folder, databases, BOOKS, SystemClock().now(), _say)
+    _say(f"the backup of {taken.taken_at:%Y-%m-%d %H:%M:%S} UTC is in {folder}")
+    return True
+
+
+async def _restore(folder: Path, service: str | None, data: Path) -> bool:
+    found = await asyncio.to_thread(open_backup, folder)
+    if service is not None:
+        await _restore_all(found, _named(service))
+        _say(f"before you start the service: padawanforge recover {service}")
+        return True
+    async with Stack(StackFolder(data), _say, os.environ, serving=False) as stack:
+        info = stack.info
+        await _restore_all(found, _of_stack(found, info))
+        for name, environment in _environments(info).items():
+            await _recover_one(name, environment)
+    _say("all is restored: start the stack again with padawanforge run")
+    return True
+
+
+async def _restore_all(found: Backup, databases: Mapping[str, str]) -> None:
+    for name, url in databases.items():
+        await require_target(name, url, found, migrations_of(name))
+    for name, url in databases.items():
+        await restore_service(
+            name, url, found, migrations_of(name), books=BOOKS.get(name), say=_say
+        )
+        _say(f"{name} is as it was on {found.manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _of_stack(found: Backup, stack: StackInfo) -> dict[str, str]:
+    if strangers := [name for name in found.services if name not in stack.databases]:
+        raise BackupError(
+            f"{found.folder} has {', '.join(strangers)}, which this build does not know: restore "
+            "it with the build that wrote it, or a later one"
+        )
+    for name in stack.databases:
+        if name not in found.services:
+            _say(f"the backup does not have {name}, which stays as it is")
+    return {name: stack.databases[name] for name in found.services}
+
+
+def _named(service: str) -> dict[str, str]:
+    if service not in (known := [each.name for each in SERVICES if each.has_database]):
+        raise ConfigurationError(
+            (f"there is no service {service}: name one of {', '.join(known)}",)
+        )
+    url = os.environ.get("DATABASE_URL")
+    if not url:
+        raise ConfigurationError(("DATABASE_URL is not set: set it to the service's database",))
+    return {service: url}
 
 
 async def _told(command: Coroutine[None, None, bool]) -> bool:

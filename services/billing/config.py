@@ -32,7 +32,7 @@ class PaymentSettings(ServiceSettings, frozen=True, kw_only=True):
         Secret | None, Meta(description="any text, what the sandbox signs its webhooks with")
     ] = None
     sandbox_webhook_url: Annotated[
-        Annotated[str, Meta(pattern="^https?://")] | None,
+        Annotated[str, Meta(pattern=r"^https?://\S+$")] | None,
         Meta(
             description="where the sandbox posts its webhooks: "
             "the gateway's address and /api/webhooks/sandbox"

@@ -71,6 +71,7 @@ def plan() -> NoticePlan:
         routes={
             "payment_needs_operator": ["webhook"],
             "payment_contradiction": ["webhook"],
+            "renewal_stopped": ["webhook"],
             "*": ["mail"],
         },
         templates=TEMPLATES,

@@ -36,6 +36,7 @@ class Stack:
     """The one-machine stack of a folder. Entering starts it, leaving stops it.
 
     `say` gets a sentence for whoever watches; `own` is the environment the services inherit.
+    With `serving=False` NATS and the databases are up, and no service.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Stack:
         own: Mapping[str, str],
         table: Sequence[Service] = SERVICES,
         *,
+        serving: bool = True,
         first_backoff_seconds: float = 0.2,
     ):
         self._folder = folder
         self._say = say
         self._environment = {**own, MARK: str(folder.path)}
         self._table = table
+        self._serving = serving
         self._first_backoff_seconds = first_backoff_seconds
         self._children: list[ChildProcess] = []
         self._guards: list[asyncio.Task[None]] = []
@@ -122,8 +125,9 @@ class Stack:
         for service in self._table:
             if service.has_database:
                 await self._prepare_database(service)
-            process = self._process(service)
-            await self._bring_up(process, process.address)
+            if self._serving:
+                process = self._process(service)
+                await self._bring_up(process, process.address)
         self._folder.publish(self.info)
 
     async def _bring_up(self, child: ChildProcess, address: str) -> None:
@@ -228,10 +232,14 @@ async def migrate_service(name: str, url: str) -> list[str]:
     """Brings a service's schema up to date as its role; the names of the files applied."""
     connection = await asyncpg.connect(url)
     try:
-        own = Path(services.__path__[0]) / name / "sql"
-        return await migrate(connection, {"engine": ENGINE_SQL, name: own})
+        return await migrate(connection, migrations_of(name))
     finally:
         await connection.close()
+
+
+def migrations_of(name: str) -> dict[str, Path]:
+    """The folders of a service's migrations, by set and in order."""
+    return {"engine": ENGINE_SQL, name: Path(services.__path__[0]) / name / "sql"}
 
 
 def _how(code: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import cast
 from uuid import uuid4
@@ -28,6 +29,8 @@ OPERATION = "KV-Operation"
 EXPECTED = Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value
 MARKER_KEPT = "1h"
 """How long a reader of the bucket can see that a key was deleted."""
+NOT_PUT = (0, 0, 0)
+"""The order of the gateway's own document, which no service has put yet."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -119,6 +122,21 @@ class JetStreamStatusBucket:
                 raise Transient("there is no status bucket") from error
             await self._lost()
 
+    async def shown(self, kind: str) -> AsyncGenerator[tuple[InstanceKey, tuple[int, int]]]:
+        """Each key of a kind that a service has put, with its generation and version.
+
+        What is put after the call began is left out.
+        """
+        info = await patiently("look at the status bucket", lambda: self._js.stream_info(STREAM))
+        prefix = subjects.status_subject(subjects.status_key(kind, ""))
+        sequence, last = 1, info.state.last_seq
+        while (found := await self._next(f"{prefix}*", sequence)) and _sequence(found) <= last:
+            sequence = _sequence(found) + 1
+            order = _order(found)
+            if order > NOT_PUT:
+                workflow_id = (found.subject or "").removeprefix(prefix)
+                yield InstanceKey(kind, workflow_id), order[:2]
+
     async def delete(self, key: InstanceKey, up_to: tuple[int, int]) -> None:
         """Takes the key away, for retention, unless a document of a later generation and version
         than `up_to` is there; nothing happens where there is none."""
@@ -175,6 +193,15 @@ class JetStreamStatusBucket:
                 return None
 
         return await patiently(f"read the status of {key}", attempt)
+
+    async def _next(self, subject: str, sequence: int) -> RawStreamMsg | None:
+        async def attempt() -> RawStreamMsg | None:
+            try:
+                return await self._js.get_msg(STREAM, seq=sequence, subject=subject, next=True)
+            except NotFoundError:
+                return None
+
+        return await patiently(f"read the statuses on {subject}", attempt)
 
 
 def _header(message: RawStreamMsg, name: str) -> str | None:

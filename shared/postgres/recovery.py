@@ -46,6 +46,12 @@ PRESENT = """
     JOIN unnest($1::text[], $2::text[]) AS k(kind, id) USING (kind, id) WHERE retired_at IS NULL
 """
 
+UNKNOWN = """
+    SELECT kind, id FROM unnest($1::text[], $2::text[]) AS k(kind, id)
+    WHERE NOT EXISTS (
+        SELECT FROM workflow_instances AS i WHERE i.kind = k.kind AND i.id = k.id)
+"""
+
 INSTANCES = f"""
     SELECT {statements.INSTANCE_COLUMNS} FROM workflow_instances AS i
     JOIN unnest($1::text[], $2::text[]) AS k(kind, id) USING (kind, id)
@@ -95,6 +101,11 @@ class RecoveryStore:
         """Those that still have a status to be shown."""
         async with self._connection() as connection:
             return _keys(await connection.fetch(PRESENT, *_columns(keys)))
+
+    async def unknown(self, keys: Collection[InstanceKey]) -> set[InstanceKey]:
+        """Those that have no row, not even a retired one."""
+        async with self._connection() as connection:
+            return set(_keys(await connection.fetch(UNKNOWN, *_columns(keys))))
 
     async def load(self, keys: Collection[InstanceKey]) -> list[tuple[Instance, list[Entry]]]:
         """The instances as they were last committed, with their journals."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Protocol
 
@@ -32,6 +32,14 @@ class Statuses(StatusBucket, Protocol):
         """The newest document of the key. Raises Transient."""
         ...
 
+    def shown(self, kind: str) -> AsyncIterator[tuple[InstanceKey, tuple[int, int]]]:
+        """Each key that a service has put, with its generation and version. Raises Transient."""
+        ...
+
+    async def delete(self, key: InstanceKey, up_to: tuple[int, int]) -> None:
+        """Takes the key away unless a later document is there. Raises Transient."""
+        ...
+
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """What a recovery did."""
@@ -40,6 +48,8 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """That have a status to be shown."""
     statuses: int
     """That were put; the others had a later one already."""
+    forgotten: int
+    """Statuses of instances that PostgreSQL does not know."""
     messages: int
 
 
@@ -58,8 +68,10 @@ class Recovery:
         publisher: Publisher,
         say: Callable[[str], None],
         *,
+        kinds: Iterable[str],
         batch: int = 100,
     ):
+        self._kinds = tuple(kinds)
         self._store = store
         self._statuses = statuses
         self._publisher = publisher
@@ -70,8 +82,33 @@ class Recovery:
     async def run(self) -> Recovered:
         """Does it all. Raises Transient when a server goes away: run it again."""
         return Recovered(
-            instances=await self._rebuild_all(), statuses=self._put, messages=await self._tell()
+            forgotten=await self._forget_all(),
+            instances=await self._rebuild_all(),
+            statuses=self._put,
+            messages=await self._tell(),
         )
+
+    async def _forget_all(self) -> int:
+        """Takes away the statuses of instances that a restored backup does not have.
+
+        A service commits an instance before it puts its status, so what was read in the bucket
+        first and has no row then never will have one by itself.
+        """
+        forgotten = 0
+        for kind in self._kinds:
+            read: dict[InstanceKey, tuple[int, int]] = {}
+            async for key, order in self._statuses.shown(kind):
+                read[key] = order
+                if len(read) == self._batch:
+                    forgotten += await self._forget(read)
+                    read.clear()
+            forgotten += await self._forget(read)
+        return forgotten
+
+    async def _forget(self, read: Mapping[InstanceKey, tuple[int, int]]) -> int:
+        unknown = await self._store.unknown(read)
+        await asyncio.gather(*(self._statuses.delete(key, read[key]) for key in unknown))
+        return len(unknown)
 
     async def _rebuild_all(self) -> int:
         total, done, last = await self._store.count(), 0, FIRST
@@ -129,7 +166,7 @@ class Recovery:
 
 
 async def recover_service(
-    name: str, kinds: Iterable[str], settings: ServiceSettings, say: Callable[[str], None]
+    name: str, kinds: Collection[str], settings: ServiceSettings, say: Callable[[str], None]
 ) -> Recovered:
     """Makes a service's streams and consumers exist and tells NATS what its database knows.
 
@@ -152,5 +189,6 @@ async def recover_service(
             JetStreamStatusBucket(client),
             JetStreamPublisher(client),
             say,
+            kinds=kinds,
         )
         return await recovery.run()

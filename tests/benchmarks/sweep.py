@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -63,7 +62,7 @@ async def bench(sizes: list[tuple[int, int]], rounds: int) -> Report:
             for (_, due), pool, found in zip(sizes, pools, sweeps_ms, strict=True):
                 found.append(await _sweep(pool, due))
         [(statement, args)] = await statements_of(
-            lambda connection: SweepStore(connection).due_customers(NOW, None, BATCH)
+            lambda connection: SweepStore(connection).take_due(NOW, NOW + LATER, BATCH)
         )
         return Report(
             machine=await describe_machine(pools[0]),
@@ -95,18 +94,16 @@ async def _filled(
 
 
 async def _sweep(pool: asyncpg.Pool[asyncpg.Record], due: int) -> float:
-    """Milliseconds until every run is about to be started."""
-    started, began = 0, perf_counter()
-    after: UUID | None = None
+    """Milliseconds until every run is about to be started; afterwards all are due again."""
+    started = 0
     async with pool.acquire() as connection:
-        while True:
-            step = Step(connection, NOW, "sweep", "sweep")
-            swept = await BillingSweepWorkflow().sweep(step, after)
+        transaction = connection.transaction()
+        await transaction.start()
+        began = perf_counter()
+        while await BillingSweepWorkflow().sweep(step := Step(connection, NOW, "sweep", "sweep")):
             started += len(step.messages)
-            after = swept.last
-            if after is None:
-                break
-    elapsed_ms = 1000 * (perf_counter() - began)
+        elapsed_ms = 1000 * (perf_counter() - began)
+        await transaction.rollback()
     if started != due:
         raise WrongResult(f"{started} runs were started instead of {due}")
     return elapsed_ms

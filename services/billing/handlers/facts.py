@@ -9,6 +9,7 @@ from services.billing.handlers.finding import customer_of
 from services.billing.models import SubscriptionStatus
 from services.billing.rules.usage import WATCHED, usage_notice
 from services.billing.store import SubscriptionStore, UsageStore
+from services.billing.store.customer_run import CustomerRunStore
 from shared.messages.billing import (
     CustomerUsage,
     MetricUsage,
@@ -23,6 +24,9 @@ from shared.runtime.handling import AnyHandler, Handler, Work
 async def record_usage(work: Work, fact: UsageReported) -> CustomerUsage:
     """Counts an event once; the customer's run looks at once where it crosses a limit."""
     await customer_of(work, fact.customer_id)
+    # As the customer's run does: else two events cross a limit together and neither sees it, and a
+    # run under way sets the next look without them.
+    await CustomerRunStore(work.connection, fact.customer_id).lock_subscriptions()
     store = UsageStore(work.connection, fact.customer_id)
     at = min(fact.at or work.now, work.now)
     before = await store.usage(sorted(WATCHED), work.now)
@@ -44,16 +48,17 @@ async def record_usage(work: Work, fact: UsageReported) -> CustomerUsage:
     return CustomerUsage(customer_id=fact.customer_id, usage=tuple(usage))
 
 
-def notices(usage: list[MetricUsage]) -> set[tuple[str, str]]:
-    """What this use calls for, by subscription."""
+def notices(usage: list[MetricUsage]) -> set[tuple[str, str, str]]:
+    """What this use calls for, by subscription and metric."""
     called = (
         (
             str(each.subscription_id),
+            each.metric,
             usage_notice(SubscriptionStatus.ACTIVE, each.metric, each.used, each.limit),
         )
         for each in usage
     )
-    return {(subscription, name) for subscription, name in called if name is not None}
+    return {(of, metric, name) for of, metric, name in called if name is not None}
 
 
 def next_day(now: datetime) -> datetime:

@@ -21,8 +21,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """When it is billed next: of a trial its end, of an incomplete one its creation."""
     cancel_at_period_end: bool = False
     past_due_since: datetime | None = None
-    invoice_open: bool = False
-    """Its renewal is under way, and needs no customer's run."""
+    billing: bool = False
+    """The renewal that collects what is due has begun, and needs no customer's run."""
+    unsynced: bool = False
+    """The provider could not be told of the customer's data."""
     reminded: bool = False
     """The reminder of this period end, or its ending notice, was told."""
     told_days: tuple[int, ...] = ()
@@ -31,20 +33,35 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The first day with use that is not closed."""
 
 
+BILLED = frozenset(
+    {SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING, SubscriptionStatus.INCOMPLETE}
+)
+"""Statuses in which the end of the period is the beginning of a renewal."""
+
+LOOK_AGAIN = timedelta(days=1)
+"""How soon what somebody else is to bring about is looked after."""
+
+
 def next_look_at(facts: Facts, now: datetime) -> datetime | None:
-    """The earliest instant with something to do, in the past where that is due; None: never."""
+    """The earliest instant with something to do, in the past where that is due; None: never.
+
+    After a run nothing is left due that the run can do: it would be started again and again.
+    """
     return min(_instants(facts, now), default=None)
 
 
 def _instants(facts: Facts, now: datetime) -> Iterator[datetime]:
     if facts.status is SubscriptionStatus.CANCELED:
         return
-    # Canceling at the end comes before billing, and needs no renewal to have ended.
-    if facts.cancel_at_period_end or not facts.invoice_open:
+    # Canceling at the end comes before billing, and waits for no renewal.
+    if facts.cancel_at_period_end or (facts.status in BILLED and not facts.billing):
         yield facts.period_end
+    if facts.billing or facts.unsynced:
+        yield now + LOOK_AGAIN
     if facts.status in REMINDED and not facts.reminded and now < facts.period_end:
         yield facts.period_end - REMINDER_LEAD
-    if facts.status is SubscriptionStatus.PAST_DUE and facts.past_due_since is not None:
+    owes = facts.status is SubscriptionStatus.PAST_DUE and facts.billing
+    if owes and facts.past_due_since is not None:
         notice_at = next_notice_at(facts.past_due_since, now, facts.told_days)
         if notice_at is not None:
             yield notice_at

@@ -28,6 +28,16 @@ class CleanupStore:
 
     async def lock(self, canceled_at: datetime) -> Ended | None:
         """The subscription; None where it was not canceled at that instant, or is cleaned up."""
+        # All of the customer's, and in a statement before the look: of two cleanups at once each
+        # would leave the rest to the other.
+        await self._connection.execute(
+            """
+            SELECT FROM subscriptions
+            WHERE customer_id = (SELECT customer_id FROM subscriptions WHERE id = $1)
+            ORDER BY id FOR UPDATE
+            """,
+            self._subscription_id,
+        )
         row = await self._connection.fetchrow(
             """
             SELECT s.customer_id, EXISTS (
@@ -37,7 +47,6 @@ class CleanupStore:
             FROM subscriptions AS s
             WHERE s.id = $1 AND s.status = 'canceled' AND s.canceled_at = $2
               AND s.cleaned_at IS NULL
-            FOR UPDATE OF s
             """,
             self._subscription_id,
             canceled_at,

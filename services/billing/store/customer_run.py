@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.billing.models import Metric, Money, SubscriptionStatus
+from services.billing.models import Initiator, Metric, Money, SubscriptionStatus
 from shared.workflow.ports import Connection
 
 
@@ -23,9 +23,13 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     cancel_at_period_end: bool
     past_due_since: datetime | None
     canceled_at: datetime | None
+    cleaned_at: datetime | None
     invoice_id: UUID | None
-    """Of the open invoice."""
+    """Of the open invoice, as what follows."""
+    invoice_period_start: datetime | None
     owed: Money | None
+    requested_by: Initiator | None
+    attempts: int
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +60,9 @@ class CustomerRunStore:
         rows = await self._connection.fetch(
             """
             SELECT s.id, s.status, s.current_period_start, s.current_period_end,
-                   s.cancel_at_period_end, s.past_due_since, s.canceled_at,
-                   i.id AS invoice_id,
+                   s.cancel_at_period_end, s.past_due_since, s.canceled_at, s.cleaned_at,
+                   i.id AS invoice_id, i.period_start AS invoice_period_start, i.requested_by,
+                   (SELECT count(*) FROM payment_attempts WHERE invoice_id = i.id) AS attempts,
                    CASE WHEN i.id IS NOT NULL THEN jsonb_build_object(
                        'amount_minor', i.amount_minor, 'currency', i.currency)::text END AS owed
             FROM subscriptions AS s
@@ -71,15 +76,6 @@ class CustomerRunStore:
             _struct({**row, "owed": row["owed"] and msgspec.json.decode(row["owed"])}, Watched)
             for row in rows
         ]
-
-    async def has_instance(self, kind: str, workflow_id: str) -> bool:
-        """Whether an instance has begun, or its start waits in the outbox."""
-        found: bool = await self._connection.fetchval(
-            "SELECT EXISTS (SELECT FROM workflow_instances WHERE kind = $1 AND id = $2)",
-            kind,
-            workflow_id,
-        )
-        return found
 
     async def told(self, names: Sequence[str], keys: Sequence[str]) -> list[str]:
         """Those of the keys under which a notice of one of these names was posted."""
@@ -119,7 +115,8 @@ class CustomerRunStore:
 
     async def close_days(self, today: date, since: datetime, now: datetime) -> int:
         """Rolls up the days before `today` that have use received since they were closed, from
-        `since` on; how many. A day that is closed again has the same value, or a better one."""
+        `since` on; how many. A day that is closed again has the same value, or a better one, and
+        one closed within an hour of its use is: the use may have come while it was closed."""
         closed: int = await self._connection.fetchval(
             """
             WITH changed AS (
@@ -131,12 +128,13 @@ class CustomerRunStore:
                       SELECT FROM usage_days AS d
                       WHERE d.customer_id = $1 AND d.metric = e.metric
                         AND d.day = (e.at AT TIME ZONE 'UTC')::date
-                        AND d.closed_at > e.received_at)
+                        AND d.closed_at > e.received_at + interval '1 hour')
             ), closed AS (
                 INSERT INTO usage_days AS d (customer_id, metric, day, value, closed_at)
                 SELECT $1, c.metric, c.day,
                        CASE c.metric WHEN 'api_calls' THEN sum(e.quantity)::bigint
-                            ELSE (array_agg(e.quantity ORDER BY e.at DESC))[1] END, $4
+                            ELSE (array_agg(e.quantity ORDER BY e.at DESC, e.received_at DESC,
+                                           e.event_id DESC))[1] END, $4
                 FROM changed AS c
                 JOIN usage_events AS e
                     ON e.customer_id = $1 AND e.metric = c.metric

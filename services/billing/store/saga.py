@@ -41,7 +41,10 @@ class SagaStore:
             SELECT s.id, s.customer_id, s.plan_id, s.status, s.version, s.anchor_local, s.periods,
                    s.current_period_end, s.cancel_at_period_end, s.past_due_since, s.created_at,
                    p.price_minor AS amount_minor, p.currency, p.interval, c.tz AS timezone,
-                   c.payment_method, c.provider_reference AS customer_reference
+                   c.payment_method,
+                   -- None has the provider told first, before it is asked to charge.
+                   CASE WHEN c.synced_version >= c.version THEN c.provider_reference END
+                       AS customer_reference
             FROM subscriptions AS s
             JOIN plans AS p ON p.id = s.plan_id
             JOIN customers AS c ON c.id = s.customer_id

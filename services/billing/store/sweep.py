@@ -1,4 +1,4 @@
-"""What the sweep reads."""
+"""What the sweep takes."""
 
 from __future__ import annotations
 
@@ -21,16 +21,27 @@ class SweepStore:
         )
         return at
 
-    async def due_customers(self, now: datetime, after: UUID | None, limit: int) -> list[UUID]:
-        """Customers with a subscription that has something to do, by id, after `after`."""
+    async def take_due(self, now: datetime, again_at: datetime, limit: int) -> list[UUID]:
+        """Customers with a subscription that has something to do: at most `limit` subscriptions,
+        the longest due first, which are due again at `again_at` unless a run says otherwise.
+
+        Those that somebody else has locked are looked at already, or next time.
+        """
         rows = await self._connection.fetch(
             """
-            SELECT DISTINCT customer_id FROM subscriptions
-            WHERE next_look_at <= $1 AND ($2::uuid IS NULL OR customer_id > $2)
-            ORDER BY customer_id LIMIT $3
+            WITH due AS (
+                SELECT id FROM subscriptions WHERE next_look_at <= $1
+                ORDER BY next_look_at, customer_id LIMIT $3 FOR UPDATE SKIP LOCKED
+            ), taken AS (
+                -- By an array, since a join is planned as if everybody might be due.
+                UPDATE subscriptions SET next_look_at = $2
+                WHERE id = ANY (ARRAY(SELECT id FROM due))
+                RETURNING customer_id
+            )
+            SELECT DISTINCT customer_id FROM taken ORDER BY customer_id
             """,
             now,
-            after,
+            again_at,
             limit,
         )
         return [row["customer_id"] for row in rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from datetime import timedelta
 
 import msgspec
 
@@ -12,7 +12,11 @@ from shared.workflow.context import WorkflowContext
 from shared.workflow.step import Step
 
 BATCH = 500
-"""Customers in one transaction."""
+"""Subscriptions in one transaction."""
+
+AGAIN_AFTER = timedelta(hours=1)
+"""When a customer is taken again whose run failed, or still waits: each sweep would only make the
+queue longer."""
 
 
 class SweepReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -21,33 +25,26 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     customers: int
 
 
-class Swept(msgspec.Struct, frozen=True, kw_only=True):
-    """One batch."""
-
-    customers: int
-    last: UUID | None
-
-
 class BillingSweepWorkflow:
     """Starts one customer run for each customer with something due."""
 
     kind = "billing_sweep"
 
-    async def run(self, ctx: WorkflowContext, _start: StartBillingSweep) -> SweepReport:
-        """Batch after batch, each a step."""
-        customers, last = 0, None
-        while True:
-            swept = await ctx.step("sweep", self.sweep, last)
-            customers += swept.customers
-            last = swept.last
-            if last is None:
-                return SweepReport(customers=customers)
+    def __init__(self, batch: int = BATCH) -> None:
+        self._batch = batch
 
-    async def sweep(self, step: Step, after: UUID | None) -> Swept:
-        """Starts the runs of the next customers; `last` is None after the last batch."""
-        found = await SweepStore(step.connection).due_customers(step.now, after, BATCH)
-        for customer_id in found:
-            # By the sweep's own id: the same one, replayed, starts nobody twice.
-            workflow_id = f"{customer_id}-{step.now:%Y%m%dT%H%M%SZ}"
+    async def run(self, ctx: WorkflowContext, _start: StartBillingSweep) -> SweepReport:
+        """Batch after batch, each a step, until nobody is left."""
+        customers = 0
+        while taken := await ctx.step("sweep", self.sweep):
+            customers += taken
+        return SweepReport(customers=customers)
+
+    async def sweep(self, step: Step) -> int:
+        """Starts the runs of the next customers; how many."""
+        store = SweepStore(step.connection)
+        taken = await store.take_due(step.now, step.now + AGAIN_AFTER, self._batch)
+        for customer_id in taken:
+            workflow_id = f"sweep-{customer_id}-{step.now:%Y%m%dT%H%M%SZ}"
             step.start(StartCustomer(id=workflow_id, customer_id=customer_id))
-        return Swept(customers=len(found), last=found[-1] if len(found) == BATCH else None)
+        return len(taken)

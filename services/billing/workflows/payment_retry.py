@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from services.billing.models import Initiator
-from services.billing.renewals import follow_up, renewal_id
 from services.billing.saga.state import IllegalEvent, PayNow
-from services.billing.transitions import Applied, SubscriptionNotFound, happen
-from shared.messages.workflows import RenewalChanged, StartPaymentRetry, StartRenewal
+from services.billing.transitions import SubscriptionNotFound, happen
+from services.billing.workflows.collecting import find_collector
+from shared.messages.workflows import StartPaymentRetry
 from shared.workflow.context import WorkflowContext
 from shared.workflow.errors import NonRetryableError
 from shared.workflow.step import Step
@@ -44,16 +44,11 @@ class PaymentRetryWorkflow:
             raise NonRetryableError("subscription_not_found", str(error)) from error
         except IllegalEvent as error:
             raise NonRetryableError("not_payable", str(error)) from error
-        return RetryReport(renewal=go_on(step, applied))
-
-
-def go_on(step: Step, applied: Applied) -> str:
-    """Has the renewal look again, under the next id where it has ended; its id."""
-    next_one = follow_up(applied, step.now)
-    if isinstance(next_one, StartRenewal):
-        step.start(next_one)
-        return next_one.id or ""
-    invoice = applied.case.invoice
-    under_way = renewal_id(applied.case.terms.id, invoice.period_start, invoice.reopened)
-    step.signal(StartRenewal.kind, under_way, RenewalChanged())
-    return under_way
+        case = applied.case
+        collector = await find_collector(
+            step,
+            start.subscription_id,
+            case.invoice.period_start,
+            0 if case.attempt is None else case.attempt.number,
+        )
+        return RetryReport(renewal=collector.go_on(step))

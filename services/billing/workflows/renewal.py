@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Literal
-from uuid import UUID
 
 import msgspec
 import structlog
 
 from services.billing.models import (
+    AttemptState,
     Charge,
     DeclineClass,
     InvoiceState,
     Payment,
-    Refund,
     SubscriptionStatus,
 )
 from services.billing.payments.customers import CustomerDirectory
 from services.billing.payments.provider import (
     ANSWER_SECONDS,
-    OutcomeUnclear,
     PaymentProvider,
-    ProviderUnreachable,
-    RequestRefused,
 )
 from services.billing.provider_events import ProviderEvents
 from services.billing.renewals import cleanup_of
@@ -52,12 +47,12 @@ from services.billing.saga.state import (
     Wait,
 )
 from services.billing.transitions import Applied, Case, happen, lock_case
+from services.billing.workflows.cashier import Answer, Cashier, Order
 from shared.messages.notices import OPERATORS, Notice
 from shared.messages.workflows import RenewalChanged, StartRenewal
 from shared.postgres.notices import NoticeStore
-from shared.workflow.call import Call
 from shared.workflow.context import WorkflowContext
-from shared.workflow.errors import NonRetryableError, OutcomeUnknown, SignalTimeout, StepFailed
+from shared.workflow.errors import OutcomeUnknown, SignalTimeout, StepFailed
 from shared.workflow.options import Retry
 from shared.workflow.step import Step
 
@@ -73,15 +68,6 @@ ANSWER_TIMEOUT = timedelta(seconds=ANSWER_SECONDS + 10)
 """Later than the provider's own, which says more."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the provider is to be asked; ids alone, since it is journaled."""
-
-    customer_id: UUID
-    charge: Charge
-    reference: str | None = None
-    """The payment's id at the provider, where it has told it."""
-
-
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be done now, and where the saga stands."""
 
@@ -90,14 +76,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     status: SubscriptionStatus
     invoice: InvoiceState
     attempts: int
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of asking the provider."""
-
-    outcome: Literal["told", "unknown", "not_sent", "not_found", "not_told", "refused"]
-    payment: Payment | None = None
-    reason: str = ""
 
 
 class RenewalReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -121,8 +99,7 @@ class RenewalWorkflow:
         schedule: DunningSchedule | None = None,
         declines: Mapping[str, DeclineClass] = DECLINES,
     ) -> None:
-        self._provider = provider
-        self._directory = directory
+        self._cashier = Cashier(provider, directory)
         self._schedule = schedule or DunningSchedule()
         self._declines = declines
 
@@ -144,9 +121,9 @@ class RenewalWorkflow:
 
     async def charge(self, ctx: WorkflowContext, start: StartRenewal, order: Order) -> None:
         """Has the provider take the money."""
-        once = ctx.options(retry=ONCE, timeout=ANSWER_TIMEOUT)
+        once, ask = ctx.options(retry=ONCE, timeout=ANSWER_TIMEOUT), self._cashier
         try:
-            answer = await once.call("charge", self.send, order, verify=self.find_sent)
+            answer = await once.call("charge", ask.send, order, verify=ask.find_sent)
         except OutcomeUnknown as error:
             answer = Answer(outcome="unknown", reason=str(error))
         await self.settle(ctx, start, order, answer)
@@ -155,7 +132,7 @@ class RenewalWorkflow:
         """Asks what became of the last attempt; who is lost while asking has not been told."""
         asking = ctx.options(timeout=ANSWER_TIMEOUT)
         try:
-            answer = await asking.call("look_up", self.find, order)
+            answer = await asking.call("look_up", self._cashier.find, order)
         except OutcomeUnknown as error:
             answer = Answer(outcome="not_told", reason=str(error))
         await self.settle(ctx, start, order, answer)
@@ -180,7 +157,7 @@ class RenewalWorkflow:
         """Gives the money of the last attempt back; one that fails for good ends the instance."""
         patient = ctx.options(retry=PATIENT, timeout=ANSWER_TIMEOUT)
         try:
-            await patient.call("refund", self.give_back, order)
+            await patient.call("refund", self._cashier.give_back, order)
         except StepFailed:
             await ctx.step("record_refund", self.record_refund, start, False)
             raise
@@ -215,62 +192,6 @@ class RenewalWorkflow:
                 if await self._was_told_before(step, case):
                     continue
             return decided(case, move)
-
-    async def send(self, _call: Call, order: Order) -> Answer:
-        """Charges, once the provider has been asked for the key: a database that was restored from
-        a backup must charge nobody again."""
-        if not order.charge.payment_method:
-            return Answer(outcome="refused", reason="no_payment_method")
-        try:
-            known = await self._provider.find(order.charge.key)
-            if known is not None:
-                return told(order, known)
-            charge = await self._addressed(order)
-        except (ProviderUnreachable, OutcomeUnclear) as error:
-            return Answer(outcome="not_sent", reason=str(error))
-        try:
-            return Answer(outcome="told", payment=await self._provider.charge(charge))
-        except ProviderUnreachable as error:
-            return Answer(outcome="not_sent", reason=str(error))
-        except OutcomeUnclear as error:
-            return Answer(outcome="unknown", reason=str(error))
-        except RequestRefused as error:
-            log.warning("payment_request_refused", key=order.charge.key, reason=str(error))
-            return Answer(outcome="refused", reason="request_refused")
-
-    async def find_sent(self, call: Call, order: Order) -> Answer:
-        """What became of an attempt whose sender died: that nothing is found tells nothing yet."""
-        answer = await self.find(call, order)
-        return answer if answer.outcome == "told" else Answer(outcome="unknown")
-
-    async def find(self, _call: Call, order: Order) -> Answer:
-        """What the provider knows of the attempt."""
-        try:
-            payment = await self._provider.find(order.charge.key)
-        except (ProviderUnreachable, OutcomeUnclear, RequestRefused) as error:
-            return Answer(outcome="not_told", reason=str(error))
-        if payment is None:
-            return Answer(outcome="not_found")
-        return told(order, payment)
-
-    async def give_back(self, _call: Call, order: Order) -> None:
-        """Refunds the attempt, unless that has been done."""
-        charge = order.charge
-        try:
-            payment = await self._provider.find(charge.key)
-            if payment is None:
-                raise NonRetryableError("payment_missing", f"no payment has the key {charge.key}")
-            if payment.refunded_minor < charge.money.amount_minor:
-                await self._provider.refund(
-                    Refund(
-                        key=f"{charge.key}-refund",
-                        charge_key=charge.key,
-                        provider_reference=payment.reference,
-                        money=charge.money,
-                    )
-                )
-        except RequestRefused as error:
-            raise NonRetryableError("refund_refused", str(error)) from error
 
     async def record(self, step: Step, start: StartRenewal, answer: Answer) -> None:
         """Writes the outcome down, and on success the extension, the ledger and the facts with it:
@@ -323,7 +244,7 @@ class RenewalWorkflow:
             actor=f"workflow:{step.workflow_id}",
             publish=step.publish,
             period_start=start.period_start,
-            provider=self._provider.name,
+            provider=self._cashier.provider_name,
             payment=payment,
         )
 
@@ -334,29 +255,12 @@ class RenewalWorkflow:
             return False
         events = ProviderEvents(
             step.connection,
-            self._provider.name,
+            self._cashier.provider_name,
             now=step.now,
             publish=step.publish,
             declines=self._declines,
         )
         return bool(await events.take_parked(case.attempt.key))
-
-    async def _addressed(self, order: Order) -> Charge:
-        """The charge with the provider's id of the customer, who may be new to it."""
-        if order.charge.customer_reference:
-            return order.charge
-        customer = await self._directory.customer(order.customer_id)
-        reference = await self._provider.save_customer(customer)
-        return msgspec.structs.replace(order.charge, customer_reference=reference)
-
-
-def told(order: Order, payment: Payment) -> Answer:
-    """The provider's answer; none that counts where it took another amount under the key, as before
-    a restored database went back to an older price: that is for an operator to resolve."""
-    if payment.state == "declined" or payment.money == order.charge.money:
-        return Answer(outcome="told", payment=payment)
-    log.error("payment_of_another_amount", key=order.charge.key)
-    return Answer(outcome="not_told", reason="the provider has another amount under this key")
 
 
 def decided(case: Case, move: Send | LookUp | GiveBack | Wait | Done) -> Decision:
@@ -366,7 +270,7 @@ def decided(case: Case, move: Send | LookUp | GiveBack | Wait | Done) -> Decisio
     if attempt is not None:
         order = Order(
             customer_id=terms.customer_id,
-            reference=attempt.reference,
+            may_have_arrived=attempt.state is AttemptState.UNKNOWN,
             charge=Charge(
                 key=attempt.key,
                 customer_reference=terms.customer_reference or "",

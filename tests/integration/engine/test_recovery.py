@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -131,7 +132,8 @@ async def test_recover_works_without_a_service_and_a_second_time_changes_nothing
     second = await recover(place)
     after = await stored(place, "0")
 
-    assert first == second == Recovered(instances=ENDED, statuses=ENDED, messages=STEPS * ENDED)
+    assert first == second
+    assert first == Recovered(forgotten=0, instances=ENDED, statuses=ENDED, messages=STEPS * ENDED)
     assert before is not None
     assert after is not None
     assert after.document.order > before.document.order
@@ -222,6 +224,32 @@ async def test_recover_wins_over_statuses_of_commits_that_a_backup_does_not_have
 
     assert await place.wrong_statuses() == []
     assert await place.fetchval("SELECT generation FROM workflow_instances") == 8
+
+
+@pytest.mark.rule("engine-25")
+async def test_recover_takes_away_what_a_backup_does_not_know_and_no_start_that_waits(
+    nats_url: str, make_place: MakePlace
+) -> None:
+    place = await make_place(nats_url)
+    client = await connect(nats_url, "test")
+    bucket = JetStreamStatusBucket(client)
+    for workflow_id, version in (("waits", 0), ("unknown", 3)):
+        document = StatusDocument(
+            workflow_id=workflow_id,
+            kind="sample",
+            status=Status.QUEUED if version == 0 else Status.COMPLETE,
+            created_at=datetime(2026, 3, 1, tzinfo=UTC),
+            updated_at=datetime(2026, 3, 1, tzinfo=UTC),
+            version=version,
+        )
+        await bucket.create(InstanceKey("sample", workflow_id), document)
+    await close(client)
+
+    done = await recover(place)
+
+    assert done.forgotten == 1
+    assert await stored(place, "unknown") is None
+    assert await stored(place, "waits") is not None
 
 
 @pytest.mark.rule("engine-11", "engine-25")

@@ -194,7 +194,11 @@ async def test_recover_does_not_show_again_what_retention_has_taken_away(bench: 
     await bench.later(JOURNAL_DAYS + 1)
     await bench.rig.start(StartSample(id="new"))
     recovery = Recovery(
-        RecoveryStore(bench.pool), bench.statuses, MemoryPublisher(), lambda _: None
+        RecoveryStore(bench.pool),
+        bench.statuses,
+        MemoryPublisher(),
+        lambda _: None,
+        kinds=["sample"],
     )
     assert (await recovery.run()).instances == 1
     assert await bench.stored("old") is None

@@ -46,7 +46,7 @@ async def test_a_named_service_is_found_by_its_environment(environment: dict[str
     code, printed = await recover("player", environment=environment)
     assert code == 0, printed
     assert "streams, consumers and the status bucket are there" in printed
-    assert "player is recovered: 0 instances, 0 statuses put, 0 messages" in printed
+    assert "player is recovered: 0 instances, 0 statuses put, 0 taken away, 0 messages" in printed
 
 
 @pytest.mark.rule("engine-25")
@@ -72,7 +72,7 @@ async def test_what_is_missing_is_told_in_a_sentence(tmp_path: Path) -> None:
     code, printed = await recover("--data", str(tmp_path))
     assert (code, "no stack runs from" in printed) == (1, True)
     code, printed = await recover("nobody")
-    assert (code, "there is no service nobody: name one of player" in printed) == (1, True)
+    assert (code, "there is no service nobody: name one of billing, player" in printed) == (1, True)
     code, printed = await recover("player", environment={"NATS_URL": "", "DATABASE_URL": ""})
     assert (code, "NATS_URL is not set" in printed) == (1, True)
     assert "Traceback" not in printed

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.billing.config import BillingSettings
 from services.gateway import metrics as of_gateway
 from services.gateway.config import GatewaySettings
 from services.player.config import PlayerSettings
@@ -17,21 +18,42 @@ from shared.jetstream.rights import users
 from shared.runtime import metrics as of_services
 from shared.runtime import service, standing
 from shared.runtime.config import Settings
+from shared.runtime.definition import ServiceSettings
 from shared.runtime.embedded import nats
 from tests.markdown import read, table
 
 PAGE = "docs/operating.md"
 
 
-@pytest.mark.parametrize(
-    ("process", "settings"), [("player service", PlayerSettings), ("gateway", GatewaySettings)]
-)
-def test_every_variable_is_told_with_its_default(process: str, settings: type[Settings]) -> None:
-    documented = {row[0]: row[1] for row in table(PAGE, process, "default", "what")}
-    assert documented == {
+OF_SERVICES: dict[str, type[Settings]] = {"player": PlayerSettings, "billing": BillingSettings}
+
+
+def variables(settings: type[Settings]) -> dict[str, str]:
+    """Its variables with their defaults."""
+    return {
         field.name.upper(): "required" if field.required else str(field.default)
         for field in msgspec.structs.fields(settings)
     }
+
+
+@pytest.mark.parametrize(
+    ("process", "expected"),
+    [
+        ("every service", variables(ServiceSettings)),
+        ("gateway", variables(GatewaySettings)),
+        *(
+            (f"{name} service", dict(variables(own).items() - variables(ServiceSettings).items()))
+            for name, own in OF_SERVICES.items()
+        ),
+    ],
+)
+def test_every_variable_is_told_with_its_default(process: str, expected: dict[str, str]) -> None:
+    documented = {row[0]: row[1] for row in table(PAGE, process, "default", "what")}
+    assert documented == expected
+
+
+def test_the_settings_of_every_service_are_told() -> None:
+    assert {each.name for each in SERVICES if each.has_database} == OF_SERVICES.keys()
 
 
 def test_every_port_of_the_one_machine_stack_can_be_fixed_as_told() -> None:

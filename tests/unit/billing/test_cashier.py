@@ -1,0 +1,73 @@
+"""What a refusal of the provider means to an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from services.billing.models import (
+    Charge,
+    Money,
+    Payment,
+    ProviderCustomer,
+    ProviderEvent,
+    Refund,
+)
+from services.billing.payments.provider import RequestRefused
+from services.billing.workflows.cashier import Cashier, Order
+from shared.workflow.call import Call
+
+CUSTOMER = UUID("5d2c1c1e-6f0a-4f43-9f53-8a0f6c1b7d10")
+CALL = Call("key", 1, datetime(2026, 3, 1, tzinfo=UTC), timedelta(seconds=30), "renewal-1")
+
+
+class Refusing:
+    """Knows nothing under any key, and takes no charge."""
+
+    name = "refusing"
+
+    async def save_customer(self, customer: ProviderCustomer) -> str:
+        return str(customer.customer_id)
+
+    async def charge(self, charge: Charge) -> Payment:
+        raise RequestRefused(f"the key {charge.key} stands for another charge")
+
+    async def find(self, key: str) -> Payment | None:
+        del key
+        return None
+
+    async def refund(self, refund: Refund) -> Payment:
+        raise RequestRefused(f"there is no payment {refund.charge_key}")
+
+    def verify(self, body: bytes, headers: Mapping[str, str], now: datetime) -> ProviderEvent:
+        raise NotImplementedError(body, headers, now)
+
+    async def customer(self, customer_id: UUID) -> ProviderCustomer:
+        return ProviderCustomer(
+            customer_id=customer_id, email=None, timezone="UTC", payment_method="pm_card_visa"
+        )
+
+
+def order(*, may_have_arrived: bool) -> Order:
+    return Order(
+        customer_id=CUSTOMER,
+        may_have_arrived=may_have_arrived,
+        charge=Charge(
+            key="one",
+            customer_reference="",
+            payment_method="pm_card_visa",
+            money=Money(amount_minor=999, currency="EUR"),
+        ),
+    )
+
+
+@pytest.mark.parametrize(("may_have_arrived", "outcome"), [(False, "refused"), (True, "unknown")])
+async def test_a_refusal_tells_nothing_of_what_was_sent_before(
+    may_have_arrived: bool, outcome: str
+) -> None:
+    provider = Refusing()
+    answer = await Cashier(provider, provider).send(CALL, order(may_have_arrived=may_have_arrived))
+    assert (answer.outcome, answer.reason) == (outcome, "request_refused")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.billing.store.sweep import SweepStore
 from shared.runtime.definition import Surroundings
 from shared.workflow.crons import Cron, Timetable
+
+INSTANT = timedelta(microseconds=1)
 
 
 class DueCustomers:
@@ -31,4 +33,5 @@ class DueCustomers:
         """The first nominal time of the sweep at which a customer is due."""
         async with self._pool.acquire() as connection:
             at = await SweepStore(connection).earliest_look_at()
-        return None if at is None else self._times.after(max(at, self._clock.now()))
+        # One that is due at a nominal time to come is found at it.
+        return None if at is None else self._times.after(max(at - INSTANT, self._clock.now()))

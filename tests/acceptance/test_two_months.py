@@ -46,11 +46,11 @@ def settings(gateway: str) -> dict[str, str]:
 
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
-    """The clock stands where the trials begin."""
+    """Two replicas of each service; the clock stands where the trials begin."""
     sql = Path(services.billing.__path__[0]) / "sql"
     kinds = tuple(kinds_by_service()["billing"])
     billing = OwnService("billing", "services.billing", kinds, sql, settings)
-    async with running_cluster(tmp_path, replicas=1, settings=VIRTUAL, own=billing) as cluster:
+    async with running_cluster(tmp_path, replicas=2, settings=VIRTUAL, own=billing) as cluster:
         yield cluster
     assert denials(tmp_path) == []
 

@@ -91,7 +91,8 @@ class Cashier:
         try:
             payment = await self._provider.find(charge.key)
             if payment is None:
-                raise NonRetryableError("payment_missing", f"no payment has the key {charge.key}")
+                # Money that came a moment ago: what the provider searches may lag behind it.
+                raise OutcomeUnclear(f"no payment has the key {charge.key} yet")
             if payment.refunded_minor < charge.money.amount_minor:
                 await self._provider.refund(
                     Refund(

@@ -1,4 +1,4 @@
-"""What a refusal of the provider means to an attempt."""
+"""What a refusal of the provider means to an attempt, and what an answer that lags."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.billing.models import (
     ProviderEvent,
     Refund,
 )
-from services.billing.payments.provider import RequestRefused
+from services.billing.payments.provider import OutcomeUnclear, RequestRefused
 from services.billing.workflows.cashier import Cashier, Order
 from shared.workflow.call import Call
 
@@ -71,3 +71,9 @@ async def test_a_refusal_tells_nothing_of_what_was_sent_before(
     provider = Refusing()
     answer = await Cashier(provider, provider).send(CALL, order(may_have_arrived=may_have_arrived))
     assert (answer.outcome, answer.reason) == (outcome, "request_refused")
+
+
+async def test_a_payment_that_is_not_found_yet_is_given_back_later() -> None:
+    provider = Refusing()
+    with pytest.raises(OutcomeUnclear):
+        await Cashier(provider, provider).give_back(CALL, order(may_have_arrived=False))

@@ -231,8 +231,13 @@ def _attempt(
             created_at=now,
         )
     elif known.state is AttemptState.NOT_SENT and isinstance(event, Sent):
-        # No provider has seen the key: it may stand for the method that is the customer's by now.
-        known = replace(known, payment_method=case.terms.payment_method or "")
+        # No provider has seen the key: it may stand for the method that is the customer's by now,
+        # and go to whom is asked by now.
+        known = replace(
+            known,
+            payment_method=case.terms.payment_method or "",
+            provider=provider or known.provider,
+        )
     told: dict[str, str | None] = {}
     if payment is not None:
         told = {

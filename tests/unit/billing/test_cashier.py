@@ -19,6 +19,7 @@ from services.billing.models import (
 from services.billing.payments.provider import OutcomeUnclear, RequestRefused
 from services.billing.workflows.cashier import Cashier, Order
 from shared.workflow.call import Call
+from shared.workflow.errors import NonRetryableError
 
 CUSTOMER = UUID("5d2c1c1e-6f0a-4f43-9f53-8a0f6c1b7d10")
 CALL = Call("key", 1, datetime(2026, 3, 1, tzinfo=UTC), timedelta(seconds=30), "renewal-1")
@@ -51,9 +52,10 @@ class Refusing:
         )
 
 
-def order(*, may_have_arrived: bool) -> Order:
+def order(*, may_have_arrived: bool, provider: str = "refusing") -> Order:
     return Order(
         customer_id=CUSTOMER,
+        provider=provider,
         may_have_arrived=may_have_arrived,
         charge=Charge(
             key="one",
@@ -77,3 +79,12 @@ async def test_a_payment_that_is_not_found_yet_is_given_back_later() -> None:
     provider = Refusing()
     with pytest.raises(OutcomeUnclear):
         await Cashier(provider, provider).give_back(CALL, order(may_have_arrived=False))
+
+
+async def test_what_another_provider_has_is_neither_asked_for_nor_sent_nor_given_back() -> None:
+    provider = Refusing()
+    cashier, others = Cashier(provider, provider), order(may_have_arrived=True, provider="former")
+    assert (await cashier.find(CALL, others)).outcome == "not_told"
+    assert (await cashier.send(CALL, others)).outcome == "unknown"
+    with pytest.raises(NonRetryableError, match="the money is at former"):
+        await cashier.give_back(CALL, others)

@@ -58,8 +58,12 @@ class Cashier:
             return Answer(outcome="refused", reason="no_payment_method")
         try:
             known = await self._provider.find(order.charge.key)
-            if known is not None:
-                return told(order, known)
+        except (ProviderUnreachable, OutcomeUnclear, RequestRefused) as error:
+            # A look-up that is refused says nothing of the customer's payment method.
+            return Answer(outcome="not_sent", reason=str(error))
+        if known is not None:
+            return told(order, known)
+        try:
             charge = await self._addressed(order)
         except (ProviderUnreachable, OutcomeUnclear) as error:
             return Answer(outcome="not_sent", reason=str(error))

@@ -88,3 +88,16 @@ async def test_what_another_provider_has_is_neither_asked_for_nor_sent_nor_given
     assert (await cashier.send(CALL, others)).outcome == "unknown"
     with pytest.raises(NonRetryableError, match="the money is at former"):
         await cashier.give_back(CALL, others)
+
+
+class Searchless(Refusing):
+    """Takes no look-up either."""
+
+    async def find(self, key: str) -> Payment | None:
+        raise RequestRefused(f"search is not for you: {key}")
+
+
+async def test_a_refused_look_up_is_no_decline() -> None:
+    provider = Searchless()
+    answer = await Cashier(provider, provider).send(CALL, order(may_have_arrived=False))
+    assert answer.outcome == "not_sent"

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from services.billing.facts import Page, facts
-from services.billing.models import Money, SubscriptionStatus
+from services.billing.models import Money, PaymentAttempt, SubscriptionStatus
 from services.billing.rules import ledger
 from services.billing.rules.money import format_money
 from services.billing.rules.subscriptions import SubscriptionEvent, transition
@@ -98,7 +98,7 @@ class Bookkeeper:
         data = self._about_invoice()
         if attempt is not None:
             data |= {"declineCode": attempt.decline_code, "actionUrl": attempt.action_url}
-        await self._post("payment_failed", f"{self._page.invoice.id}/0", data)
+        await self._post("payment_failed", failed_key(self._page.invoice.id, attempt), data)
 
     async def _tell_canceled(self) -> None:
         page = self._page
@@ -132,6 +132,14 @@ class Bookkeeper:
             "invoiceId": str(self._page.invoice.id),
             "amount": format_money(money),
         }
+
+
+def failed_key(invoice_id: UUID, attempt: PaymentAttempt | None) -> str:
+    """The key of the first day's notice. A later attempt that waits for the customer has another:
+    nothing else tells its link."""
+    if attempt is None or attempt.number == 1 or attempt.action_url is None:
+        return f"{invoice_id}/0"
+    return f"{invoice_id}/0/{attempt.number}"
 
 
 def booking(effect: Effect, money: Money, provider: str) -> ledger.Entries:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from services.billing.models import DeclineClass, Payment, ProviderEvent
 from services.billing.renewals import follow_up
@@ -67,11 +68,16 @@ class ProviderEvents:
     async def _apply(self, event: ProviderEvent) -> Arrival:
         if event.kind is None or event.payment is None:
             return await self._settle(event, Arrival(outcome="ignored"))
-        place = await self._store.place(event.payment.key)
+        payment = event.payment
+        if payment.key:
+            place = await self._store.place(payment.key)
+        else:
+            # As of a chargeback at Stripe, which tells its payment's id alone.
+            place = await self._store.place_by_reference(payment.reference)
         if place is None:
             return Arrival(outcome="parked")
         try:
-            arrival = await self._happen(place, event, event.payment)
+            arrival = await self._happen(place, event, replace(payment, key=place.key))
         except IllegalEvent as error:
             await self._alert(event, str(error))
             arrival = Arrival(outcome="contradicted")

@@ -117,6 +117,8 @@ async def happen(
     if payment is not None and (case.attempt is None or payment.key != case.attempt.key):
         # An earlier attempt's word, told late or twice, says nothing of the one in flight.
         raise IllegalEvent(f"the payment {payment.key} is not the last attempt's")
+    if payment is not None and case.attempt is not None and is_second(case.attempt, payment):
+        raise IllegalEvent(f"{payment.reference} is a second payment under {payment.key}")
     change = after(case.saga, event, now)
     is_next = case.invoice.period_start == period_start
     if isinstance(event, Opened) and period_start is not None and not is_next:
@@ -137,6 +139,13 @@ async def happen(
         )
         await Bookkeeper(connection, page, publish).write()
     return applied
+
+
+def is_second(attempt: PaymentAttempt, payment: Payment) -> bool:
+    """Whether the provider has taken the attempt's money already, by another payment: as when it
+    has forgotten a key that is sent again. What becomes of the second is not the attempt's."""
+    taken = attempt.state is AttemptState.SUCCEEDED and attempt.reference is not None
+    return taken and attempt.reference != payment.reference
 
 
 def draft(terms: Terms) -> Invoice:
@@ -231,8 +240,13 @@ def _attempt(
             created_at=now,
         )
     elif known.state is AttemptState.NOT_SENT and isinstance(event, Sent):
-        # No provider has seen the key: it may stand for the method that is the customer's by now.
-        known = replace(known, payment_method=case.terms.payment_method or "")
+        # No provider has seen the key: it may stand for the method that is the customer's by now,
+        # and go to whom is asked by now.
+        known = replace(
+            known,
+            payment_method=case.terms.payment_method or "",
+            provider=provider or known.provider,
+        )
     told: dict[str, str | None] = {}
     if payment is not None:
         told = {

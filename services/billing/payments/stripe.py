@@ -118,17 +118,21 @@ class StripeProvider:
             )
         )
         if intent.needs_customer:
-            intent = await _answered(
-                self._api.payment_intents.confirm_async(
-                    intent.id,
-                    {
-                        "payment_method": charge.payment_method,
-                        "return_url": self._return_url,
-                        "expand": ["latest_charge"],
-                    },
-                    {"idempotency_key": f"{charge.key}-confirm"},
+            try:
+                intent = await _answered(
+                    self._api.payment_intents.confirm_async(
+                        intent.id,
+                        {
+                            "payment_method": charge.payment_method,
+                            "return_url": self._return_url,
+                            "expand": ["latest_charge"],
+                        },
+                        {"idempotency_key": f"{charge.key}-confirm"},
+                    )
                 )
-            )
+            except ProviderUnreachable as error:
+                # The payment is there, under its key: only its confirmation was not sent.
+                raise OutcomeUnclear(str(error)) from error
         return payment_of(intent)
 
     async def find(self, key: str) -> Payment | None:

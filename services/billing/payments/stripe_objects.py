@@ -72,7 +72,13 @@ class Dispute(msgspec.Struct, frozen=True, kw_only=True):
 
     amount: int
     currency: str
+    status: str = ""
     payment_intent: str | None = None
+
+    @property
+    def asks_only(self) -> bool:
+        """Whether the bank has a question, and has left the money where it is."""
+        return self.status.startswith("warning_")
 
 
 class StripeRefund(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,7 +214,7 @@ def _refunded(charge: StripeCharge) -> Payment | None:
 
 
 def _disputed(dispute: Dispute) -> Payment | None:
-    if dispute.payment_intent is None:
+    if dispute.payment_intent is None or dispute.asks_only:
         return None
     money = money_of(dispute.amount, dispute.currency)
     return Payment(key="", reference=dispute.payment_intent, state="succeeded", money=money)

@@ -12,8 +12,9 @@ from shared.workflow.ports import Connection
 
 
 class AttemptPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the attempt with a key belongs."""
+    """Where an attempt belongs."""
 
+    key: str
     subscription_id: UUID
     period_start: datetime
 
@@ -72,12 +73,26 @@ class ProviderEventStore:
         """Where the attempt under a key belongs; None while there is none."""
         row = await self._connection.fetchrow(
             """
-            SELECT i.subscription_id, i.period_start
+            SELECT a.provider_key AS key, i.subscription_id, i.period_start
             FROM payment_attempts AS a JOIN invoices AS i ON i.id = a.invoice_id
             WHERE a.provider = $1 AND a.provider_key = $2
             """,
             self._provider,
             key,
+        )
+        return None if row is None else AttemptPlace(**row)
+
+    async def place_by_reference(self, reference: str) -> AttemptPlace | None:
+        """Where the attempt that the provider has under this id belongs; None where it is none of
+        ours."""
+        row = await self._connection.fetchrow(
+            """
+            SELECT a.provider_key AS key, i.subscription_id, i.period_start
+            FROM payment_attempts AS a JOIN invoices AS i ON i.id = a.invoice_id
+            WHERE a.provider = $1 AND a.provider_reference = $2
+            """,
+            self._provider,
+            reference,
         )
         return None if row is None else AttemptPlace(**row)
 

@@ -146,8 +146,8 @@ class SagaStore:
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
                     $18, $19, $20, $21, $22)
             ON CONFLICT (invoice_id, number) DO UPDATE SET
-                provider_reference = excluded.provider_reference, state = excluded.state,
-                payment_method = excluded.payment_method,
+                provider = excluded.provider, provider_reference = excluded.provider_reference,
+                state = excluded.state, payment_method = excluded.payment_method,
                 decline_code = excluded.decline_code, decline_class = excluded.decline_class,
                 action_url = excluded.action_url, sent_at = excluded.sent_at,
                 sends = excluded.sends, since = excluded.since, looks = excluded.looks,

@@ -27,6 +27,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     customer_id: UUID
     charge: Charge
+    provider: str = ""
+    """Whom it was sent to, or is about to be; empty in journals older than this field."""
     may_have_arrived: bool = False
     """Whether it was sent before, under the same key, and nobody knows what became of it."""
 
@@ -50,12 +52,18 @@ class Cashier:
     async def send(self, _call: Call, order: Order) -> Answer:
         """Charges, once the provider has been asked for the key: a database that was restored from
         a backup must charge nobody again."""
+        if self._is_others(order):
+            return Answer(outcome="unknown", reason=f"{order.provider} is not asked any more")
         if not order.charge.payment_method:
             return Answer(outcome="refused", reason="no_payment_method")
         try:
             known = await self._provider.find(order.charge.key)
-            if known is not None:
-                return told(order, known)
+        except (ProviderUnreachable, OutcomeUnclear, RequestRefused) as error:
+            # A look-up that is refused says nothing of the customer's payment method.
+            return Answer(outcome="not_sent", reason=str(error))
+        if known is not None:
+            return told(order, known)
+        try:
             charge = await self._addressed(order)
         except (ProviderUnreachable, OutcomeUnclear) as error:
             return Answer(outcome="not_sent", reason=str(error))
@@ -76,7 +84,10 @@ class Cashier:
         return answer if answer.outcome == "told" else Answer(outcome="unknown")
 
     async def find(self, _call: Call, order: Order) -> Answer:
-        """What the provider knows of the attempt."""
+        """What the provider knows of the attempt. That it knows nothing of another's tells nothing:
+        it would be sent again, and paid to both."""
+        if self._is_others(order):
+            return Answer(outcome="not_told", reason=f"{order.provider} is not asked any more")
         try:
             payment = await self._provider.find(order.charge.key)
         except (ProviderUnreachable, OutcomeUnclear, RequestRefused) as error:
@@ -88,10 +99,13 @@ class Cashier:
     async def give_back(self, _call: Call, order: Order) -> None:
         """Refunds the attempt, unless that has been done."""
         charge = order.charge
+        if self._is_others(order):
+            raise NonRetryableError("another_provider", f"the money is at {order.provider}")
         try:
             payment = await self._provider.find(charge.key)
             if payment is None:
-                raise NonRetryableError("payment_missing", f"no payment has the key {charge.key}")
+                # Money that came a moment ago: what the provider searches may lag behind it.
+                raise OutcomeUnclear(f"no payment has the key {charge.key} yet")
             if payment.refunded_minor < charge.money.amount_minor:
                 await self._provider.refund(
                     Refund(
@@ -103,6 +117,9 @@ class Cashier:
                 )
         except RequestRefused as error:
             raise NonRetryableError("refund_refused", str(error)) from error
+
+    def _is_others(self, order: Order) -> bool:
+        return order.provider not in {"", self.provider_name}
 
     async def _addressed(self, order: Order) -> Charge:
         """The charge with the provider's id of the customer, who may be new to it, or pay by a

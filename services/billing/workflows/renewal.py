@@ -270,6 +270,7 @@ def decided(case: Case, move: Send | LookUp | GiveBack | Wait | Done) -> Decisio
     if attempt is not None:
         order = Order(
             customer_id=terms.customer_id,
+            provider=attempt.provider,
             may_have_arrived=attempt.state is AttemptState.UNKNOWN,
             charge=Charge(
                 key=attempt.key,

@@ -163,6 +163,19 @@ async def test_a_chargeback_opens_the_invoice_again_under_another_renewal(studio
     assert await studio.broken() == set()
 
 
+async def test_a_chargeback_without_a_key_is_known_by_the_payments_reference(
+    studio: Studio,
+) -> None:
+    invoice = await studio.charged()
+    await studio.webhook("succeeded", payment_of(invoice))
+    keyless = payment_of(invoice, key="")
+    other = payment_of(invoice, key="", reference="pay_of_nobody")
+    assert (await studio.webhook("disputed", other, event_id="evt_2")).outcome == "parked"
+    assert (await studio.webhook("disputed", keyless, event_id="evt_3")).outcome == "applied"
+    assert (await studio.invoice(invoice.id)).disputed
+    assert await studio.broken() == set()
+
+
 async def test_a_refund_at_the_providers_own_desk_is_booked_if_it_is_whole(studio: Studio) -> None:
     invoice = await studio.paid()
     part = payment_of(invoice, refunded_minor=1)

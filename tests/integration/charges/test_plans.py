@@ -54,9 +54,11 @@ INSERT INTO invoices (id, subscription_id, customer_id, plan_id, period_start, p
                       amount_minor, currency, state, opened_at)
 SELECT id, id, customer_id, plan_id, '{NOW}', '{NOW}'::timestamptz + interval '1 month',
        999, 'EUR', 'open', now() FROM subscriptions;
-INSERT INTO payment_attempts (invoice_id, number, provider, provider_key, initiator, payment_method,
-                              amount_minor, currency, state, sent_at, created_at)
-SELECT id, 1, 'sandbox', id::text, 'cycle', 'pm_card_visa', 999, 'EUR', 'pending', now(), now()
+INSERT INTO payment_attempts (invoice_id, number, provider, provider_key, provider_reference,
+                              initiator, payment_method, amount_minor, currency, state, sent_at,
+                              created_at)
+SELECT id, 1, 'sandbox', id::text, id::text, 'cycle', 'pm_card_visa', 999, 'EUR', 'pending', now(),
+       now()
 FROM invoices;
 INSERT INTO ledger_entries (transaction_key, account, amount_minor, currency, customer_id,
                             invoice_id, created_at)
@@ -99,6 +101,9 @@ ASKED: dict[str, Ask] = {
     "invoice": lambda c: InvoiceStore(c).find(INVOICE),
     "parked provider events": lambda c: ProviderEventStore(c, "sandbox").parked(str(INVOICE)),
     "place of an attempt": lambda c: ProviderEventStore(c, "sandbox").place(str(INVOICE)),
+    "place by reference": lambda c: ProviderEventStore(c, "sandbox").place_by_reference(
+        str(INVOICE)
+    ),
     "balances": lambda c: CustomerStore(c).balances(CUSTOMER),
     "subscriptions of a customer": lambda c: SubscriptionStore(c).of_customer(CUSTOMER),
     "history": lambda c: SubscriptionStore(c).history(SUBSCRIPTION),

@@ -1,4 +1,4 @@
-"""What a refusal of the provider means to an attempt."""
+"""What a refusal of the provider means to an attempt, and what an answer that lags."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from services.billing.models import (
     ProviderEvent,
     Refund,
 )
-from services.billing.payments.provider import RequestRefused
+from services.billing.payments.provider import OutcomeUnclear, RequestRefused
 from services.billing.workflows.cashier import Cashier, Order
 from shared.workflow.call import Call
+from shared.workflow.errors import NonRetryableError
 
 CUSTOMER = UUID("5d2c1c1e-6f0a-4f43-9f53-8a0f6c1b7d10")
 CALL = Call("key", 1, datetime(2026, 3, 1, tzinfo=UTC), timedelta(seconds=30), "renewal-1")
@@ -51,9 +52,10 @@ class Refusing:
         )
 
 
-def order(*, may_have_arrived: bool) -> Order:
+def order(*, may_have_arrived: bool, provider: str = "refusing") -> Order:
     return Order(
         customer_id=CUSTOMER,
+        provider=provider,
         may_have_arrived=may_have_arrived,
         charge=Charge(
             key="one",
@@ -71,3 +73,31 @@ async def test_a_refusal_tells_nothing_of_what_was_sent_before(
     provider = Refusing()
     answer = await Cashier(provider, provider).send(CALL, order(may_have_arrived=may_have_arrived))
     assert (answer.outcome, answer.reason) == (outcome, "request_refused")
+
+
+async def test_a_payment_that_is_not_found_yet_is_given_back_later() -> None:
+    provider = Refusing()
+    with pytest.raises(OutcomeUnclear):
+        await Cashier(provider, provider).give_back(CALL, order(may_have_arrived=False))
+
+
+async def test_what_another_provider_has_is_neither_asked_for_nor_sent_nor_given_back() -> None:
+    provider = Refusing()
+    cashier, others = Cashier(provider, provider), order(may_have_arrived=True, provider="former")
+    assert (await cashier.find(CALL, others)).outcome == "not_told"
+    assert (await cashier.send(CALL, others)).outcome == "unknown"
+    with pytest.raises(NonRetryableError, match="the money is at former"):
+        await cashier.give_back(CALL, others)
+
+
+class Searchless(Refusing):
+    """Takes no look-up either."""
+
+    async def find(self, key: str) -> Payment | None:
+        raise RequestRefused(f"search is not for you: {key}")
+
+
+async def test_a_refused_look_up_is_no_decline() -> None:
+    provider = Searchless()
+    answer = await Cashier(provider, provider).send(CALL, order(may_have_arrived=False))
+    assert answer.outcome == "not_sent"

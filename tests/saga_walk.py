@@ -16,7 +16,7 @@ from services.billing.models import (
 from services.billing.rules.dunning import DunningSchedule
 from services.billing.saga import after, next_move
 from services.billing.saga.changes import as_sent
-from services.billing.saga.moves import LOOK_UPS, SEND_AGAIN_AFTER
+from services.billing.saga.moves import LATE_LOOK_UPS, LOOK_UPS, SEND_AGAIN_AFTER
 from services.billing.saga.state import (
     Canceled,
     Change,
@@ -122,7 +122,7 @@ class Place(NamedTuple):
             attempt is not None
             and unknown
             and (
-                min(attempt.looks, len(LOOK_UPS)),
+                min(attempt.looks, len(LOOK_UPS) + LATE_LOOK_UPS),
                 min(attempt.not_found, SEND_AGAIN_AFTER),
                 attempt.looks == attempt.not_found,
             )

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from services.billing.models import DeclineClass, Payment, ProviderEvent
-from services.billing.renewals import follow_up
+from services.billing.renewals import go_on
 from services.billing.rules.declines import DECLINES
 from services.billing.saga.answers import as_event
 from services.billing.saga.state import Disputed, IllegalEvent, Refunded, SagaEvent
@@ -103,7 +103,8 @@ class ProviderEvents:
             provider=self._provider,
             payment=payment,
         )
-        return Arrival(outcome="applied", follow_up=follow_up(applied, self._now))
+        follow_up = await go_on(self._connection, applied, self._now)
+        return Arrival(outcome="applied", follow_up=follow_up)
 
     def _event(self, event: ProviderEvent, payment: Payment) -> SagaEvent:
         match event.kind:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from services.billing.rules.dunning import DunningSchedule
 from services.billing.saga import next_move
 from services.billing.saga.state import Done
+from services.billing.store.instances import InstanceStore
 from services.billing.transitions import Applied
 from shared.messages import subjects
 from shared.messages.base import encode
@@ -17,9 +18,13 @@ from shared.messages.workflows import (
     StartRenewal,
     StartSubscriptionCleanup,
 )
+from shared.workflow.ports import Connection
 from shared.workflow.records import OutboxMessage
 
 CLEANUP_AFTER = timedelta(days=30)
+
+SPARE_IDS = 20
+"""Renewals of one period that operators can have ended by hand."""
 
 ANY_SCHEDULE = DunningSchedule()
 """When there is nothing left to do does not depend on it."""
@@ -49,6 +54,38 @@ def wake(workflow_id: str) -> OutboxMessage:
         subject=subjects.signal(StartRenewal.kind, workflow_id),
         body=encode(signal),
     )
+
+
+async def go_on(
+    connection: Connection, applied: Applied, now: datetime
+) -> OutboxMessage | StartRenewal | None:
+    """What `follow_up` says, told to whoever is there: a renewal that failed or was terminated
+    hears no signal, and what it left under way is somebody's money."""
+    told = follow_up(applied, now)
+    if told is None or isinstance(told, StartRenewal):
+        return told
+    invoice, attempt = applied.case.invoice, applied.case.attempt
+    attempts = 0 if attempt is None else attempt.number
+    first = renewal_id(applied.case.terms.id, invoice.period_start, invoice.reopened)
+    found = await InstanceStore(connection).going_on(
+        StartRenewal.kind, [first, *later_ids(first, attempts)]
+    )
+    if not found:
+        return told
+    under_way = next((each for each, goes_on in found.items() if goes_on), None)
+    if under_way is not None:
+        return wake(under_way)
+    return StartRenewal(
+        id=next(each for each in later_ids(first, attempts) if each not in found),
+        subscription_id=applied.case.terms.id,
+        period_start=invoice.period_start,
+    )
+
+
+def later_ids(first: str, attempts: int) -> list[str]:
+    """Ids of the renewals that were started after the first one had ended, and of the next: none
+    is started again before it has made or followed an attempt, but by hand."""
+    return [f"{first}-again-{number}" for number in range(1, attempts + SPARE_IDS + 1)]
 
 
 def follow_up(applied: Applied, now: datetime) -> OutboxMessage | StartRenewal | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.billing.handlers.finding import no_subscription
-from services.billing.renewals import cleanup_of, follow_up
+from services.billing.renewals import cleanup_of, go_on
 from services.billing.saga.state import SagaEvent
 from services.billing.transitions import Applied, SubscriptionNotFound, happen
 from shared.messages.workflows import StartRenewal
@@ -34,7 +34,7 @@ async def happen_to(
         )
     except SubscriptionNotFound as error:
         raise no_subscription(subscription_id) from error
-    tell_renewal(work, follow_up(applied, work.now))
+    tell_renewal(work, await go_on(work.connection, applied, work.now))
     if applied.canceled:
         work.start(cleanup_of(subscription_id, work.now))
     return applied

@@ -43,6 +43,9 @@ SEND_AGAIN_AFTER = 2
 """Look-ups that must have found nothing, before an unknown attempt is sent again by its key."""
 
 TO_OPERATOR = timedelta(days=7)
+LATE_LOOK_UP = timedelta(days=7)
+LATE_LOOK_UPS = 4
+"""How often it is looked for after an operator was told."""
 PENDING_LOOK_UP = timedelta(days=1)
 SEND_BACKOFF = timedelta(minutes=5)
 LONGEST_SEND_BACKOFF = timedelta(hours=12)
@@ -150,18 +153,27 @@ def _send_again(saga: Saga, attempt: Attempt, now: datetime) -> Move:
 def _look_for(saga: Saga, attempt: Attempt, now: datetime) -> Move:
     """An unknown attempt: looked for, sent again by its own key, at last handed to a person."""
     since = attempt.since or attempt.sent_at
-    if attempt.not_found >= SEND_AGAIN_AFTER and saga.owed:
+    if attempt.not_found >= SEND_AGAIN_AFTER and saga.owed and not saga.needs_operator:
         return Send(number=attempt.number, initiator=attempt.initiator)
     if attempt.looks < len(LOOK_UPS):
         look_at = since + LOOK_UPS[attempt.looks]
         return LookUp() if now >= look_at else Wait(until=look_at)
-    if not saga.owed and attempt.not_found == attempt.looks:
+    if not saga.owed and attempt.not_found >= SEND_AGAIN_AFTER:
         return Happen(event=GivenUp())
     if saga.needs_operator:
-        return Wait(until=None)
+        return _look_on(attempt, since, now)
     if now >= since + TO_OPERATOR:
         return Happen(event=Escalated())
     return Wait(until=since + TO_OPERATOR)
+
+
+def _look_on(attempt: Attempt, since: datetime, now: datetime) -> Move:
+    """Weekly for a month: a provider that was away for the first week may know by now."""
+    more = attempt.looks - len(LOOK_UPS)
+    if more >= LATE_LOOK_UPS:
+        return Wait(until=None)
+    look_at = since + TO_OPERATOR + LATE_LOOK_UP * (more + 1)
+    return LookUp() if now >= look_at else Wait(until=look_at)
 
 
 def _collect(saga: Saga, schedule: DunningSchedule, now: datetime) -> Move:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.billing.renewals import renewal_id
+from services.billing.renewals import later_ids, renewal_id
 from services.billing.store.instances import InstanceStore
 from shared.messages.workflows import RenewalChanged, StartRenewal
 from shared.workflow.step import Step
@@ -50,13 +50,12 @@ async def find_collector(
 ) -> Collector:
     """The renewals of a period for which so many attempts were made."""
     first = renewal_id(subscription_id, period_start)
-    # Each is there for one attempt at least.
-    later = [f"{first}-again-{number}" for number in range(1, attempts + 2)]
+    later = later_ids(first, attempts)
     found = await InstanceStore(step.connection).going_on(StartRenewal.kind, [first, *later])
     return Collector(
         subscription_id=subscription_id,
         period_start=period_start,
         under_way=next((each for each, goes_on in found.items() if goes_on), None),
         begun=bool(found),
-        next_id=later[-1] if found else first,
+        next_id=next(each for each in (first, *later) if each not in found),
     )

@@ -52,8 +52,8 @@ class SetPaymentMethod(Message, frozen=True, kw_only=True):
     payment_method: PaymentMethod
 
 
-class Limits(Message, frozen=True, kw_only=True):
-    """Use that a plan holds in one period; null is unlimited."""
+class Limits(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Use that a plan holds in one period; null is unlimited, and so nothing may be misspelled."""
 
     api_calls: Quantity | None = None
     storage_bytes: Quantity | None = None

@@ -50,8 +50,22 @@ async def test_a_renewal_that_ended_is_followed_by_another(firm: Firm) -> None:
     renewal = (await firm.harness.instances("renewal"))[-1]
     await renewal.terminate()
     retry = await firm.harness.start(StartPaymentRetry(subscription_id=subscription_id))
-    assert retry.output.renewal == f"{renewal.id}-again-2"
+    assert retry.output.renewal == f"{renewal.id}-again-1"
     assert await firm.count("payment_attempts") == 3
     # It goes on with the schedule, and is the one that is signalled from now on.
     await firm.pay_by(customer_id, "pm_card_visa")
     assert await firm.status(subscription_id) == "active"
+
+
+async def test_money_that_a_terminated_renewal_left_under_way_goes_back(firm: Firm) -> None:
+    _, subscription_id = await firm.subscriber("sandbox_timeout_after_charging")
+    renewal = (await firm.harness.instances("renewal"))[-1]
+    assert await firm.harness.rows("SELECT state FROM payment_attempts") == [("unknown",)]
+    await renewal.terminate()
+    # Nobody is there to hear of it: another renewal follows the payment to its end.
+    await firm.cancel(subscription_id, at_period_end=False)
+    await firm.harness.advance(days=1)
+    follower = (await firm.harness.instances("renewal"))[-1]
+    assert (follower.id, follower.status) == (f"{renewal.id}-again-1", "complete")
+    attempts = await firm.harness.rows("SELECT state, refund_state FROM payment_attempts")
+    assert attempts == [("succeeded", "refunded")]

@@ -39,6 +39,7 @@ USE = {"eventId": "e", "customerId": ID, "metric": "api_calls", "quantity": 1}
         (CreatePlan, {**PLAN, "priceMinor": 9.99}, "priceMinor"),
         (CreatePlan, {**PLAN, "price": 9.99}, "price"),
         (CreatePlan, {**PLAN, "limits": {"apiCalls": -1}}, "limits.apiCalls"),
+        (CreatePlan, {**PLAN, "limits": {"api_calls": 5}}, "limits"),
         (CreatePlan, {**PLAN, "trialDays": 731}, "trialDays"),
         (CreateSubscription, {"customerId": ID, "planId": "pro", "trialDays": -1}, "trialDays"),
         (PageOfCustomer, {"customerId": ID, "cursor": "last"}, "cursor"),

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TIERS := unit conformance integration acceptance faults
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test $(TIERS:%=test-%) check bench storm sweep requirements clean
+.PHONY: help run demo test $(TIERS:%=test-%) check bench storm sweep cross-check requirements clean
 
 help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,10 +47,14 @@ storm: .venv/dev.stamp ## Hits everything at random for as long as one likes: ma
 sweep: .venv/dev.stamp ## Cuts off and freezes a process at each of its points, not at a few (a quarter of an hour)
 	SWEEP=full $(BIN)/python -m pytest tests/faults/test_crash_sweep.py
 
+cross-check: .venv/dev.stamp .venv/localstripe.stamp ## Compares the Stripe emulator with localstripe, where that behaves as Stripe
+	$(BIN)/python -m pytest tests/crosscheck
+
 requirements: ## Pins all dependencies anew, with hashes (needs uv)
 	@command -v $(UV) > /dev/null || { echo "uv is missing: install it (pip install uv), or name it with UV=…" >&2; exit 1; }
 	$(call compile,run,--extra embedded --extra build)
 	$(call compile,dev,--extra embedded --extra build --extra dev)
+	$(call compile,localstripe,--extra localstripe)
 
 clean: ## Deletes .venv and caches; the data in .data stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -76,4 +80,11 @@ endef
 .venv/dev.stamp: requirements/dev.txt .venv/run.stamp
 	@echo "Installing what checks and tests need, pinned and hashed"
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Of its own, since what it is licensed under must not be imported here.
+.venv/localstripe.stamp: requirements/localstripe.txt | .venv/bin/python
+	@echo "Installing localstripe in an environment of its own"
+	@$(PYTHON) -m venv .venv/localstripe
+	@.venv/localstripe/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/localstripe.txt
 	@touch $@

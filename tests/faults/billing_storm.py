@@ -248,7 +248,9 @@ async def _pass_time(coordinator: Coordinator, pool: asyncpg.Pool[asyncpg.Record
     """Half of the time, once everything was charged for the first time: a coordinator that waits
     asks the processes so often that they come to little else."""
     while True:
-        with suppress(*PASSING, asyncpg.PostgresError, asyncpg.InterfaceError):
+        # The last is how the library meets a session that the server has ended.
+        trouble = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+        with suppress(*PASSING, *trouble):
             if await pool.fetchval(FIRST_ROUND_IS_OVER, SUBSCRIPTIONS):
                 break
         await asyncio.sleep(LOOK_SECONDS)

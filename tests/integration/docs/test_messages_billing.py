@@ -116,7 +116,7 @@ async def chargeback(page: Page) -> ProviderWebhook:
     now = SystemClock().now()
     payment = Payment(
         key=invoice.attempts[0].key,
-        reference="sandbox_1",
+        reference=invoice.attempts[0].reference or "",
         state="succeeded",
         money=Money(amount_minor=invoice.amount_minor, currency=invoice.currency),
     )

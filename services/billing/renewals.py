@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import msgspec
+
 from services.billing.rules.dunning import DunningSchedule
 from services.billing.saga import next_move
 from services.billing.saga.state import Done
@@ -65,20 +67,38 @@ async def go_on(
     if told is None or isinstance(told, StartRenewal):
         return told
     invoice, attempt = applied.case.invoice, applied.case.attempt
-    attempts = 0 if attempt is None else attempt.number
     first = renewal_id(applied.case.terms.id, invoice.period_start, invoice.reopened)
-    found = await InstanceStore(connection).going_on(
-        StartRenewal.kind, [first, *later_ids(first, attempts)]
-    )
-    if not found:
+    found = await find_renewals(connection, first, 0 if attempt is None else attempt.number)
+    if found.under_way is not None:
+        return wake(found.under_way)
+    if not found.begun:
         return told
-    under_way = next((each for each, goes_on in found.items() if goes_on), None)
-    if under_way is not None:
-        return wake(under_way)
     return StartRenewal(
-        id=next(each for each in later_ids(first, attempts) if each not in found),
+        id=found.next_id,
         subscription_id=applied.case.terms.id,
         period_start=invoice.period_start,
+    )
+
+
+class Renewals(msgspec.Struct, frozen=True, kw_only=True):
+    """The instances that had a period paid, or were to."""
+
+    under_way: str | None
+    """Id of the one that goes on."""
+    begun: bool
+    """Whether there was one at all."""
+    next_id: str
+    """Of the one to start where none goes on."""
+
+
+async def find_renewals(connection: Connection, first: str, attempts: int) -> Renewals:
+    """Those of a period for which so many attempts were made, by the id of its first one."""
+    ids = [first, *later_ids(first, attempts)]
+    found = await InstanceStore(connection).going_on(StartRenewal.kind, ids)
+    return Renewals(
+        under_way=next((each for each, goes_on in found.items() if goes_on), None),
+        begun=bool(found),
+        next_id=next(each for each in ids if each not in found),
     )
 
 

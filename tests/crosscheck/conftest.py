@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import stripe
 
 from services.billing.payments.stripe_http import StripeHttp
-from shared.runtime.embedded.child import free_port
+from shared.runtime.embedded.child import ChildProcess, free_port
 from shared.testing.clocks import ManualClock
 from shared.testing.stripe_emulator.server import StripeEmulator
 
@@ -30,46 +30,46 @@ runpy.run_module("localstripe", run_name="__main__")
 """
 
 
-@asynccontextmanager
-async def emulator() -> AsyncGenerator[str]:
-    served = StripeEmulator(ManualClock().now, api_key=KEY, webhook_secret="whsec_crosscheck")
-    await served.start()
-    yield served.url
-    await served.stop()
-
-
-@asynccontextmanager
-async def localstripe() -> AsyncGenerator[str]:
+class Localstripe(ChildProcess):
     """GPL-3: never imported here, but run by an interpreter that has it."""
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        str(PYTHON), "-c", LAUNCHER, str(port), stderr=asyncio.subprocess.DEVNULL
-    )
-    async with asyncio.timeout(30):
-        while not await is_listening(port):
-            assert process.returncode is None
-            await asyncio.sleep(0.05)
-    yield f"http://[::1]:{port}"
-    process.terminate()
-    await process.wait()
+
+    def __init__(self, log: Path):
+        super().__init__("localstripe", log)
+        self._port = free_port()
+        self.url = f"http://[::1]:{self._port}"
+
+    def command(self) -> Sequence[str]:
+        return [str(PYTHON), "-c", LAUNCHER, str(self._port)]
+
+    def environment(self) -> Mapping[str, str]:
+        return os.environ
+
+    async def is_ready(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("::1", self._port)
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
 
 
-async def is_listening(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("::1", port)
-    except OSError:
-        return False
-    writer.close()
-    await writer.wait_closed()
-    return True
+def emulator(_folder: Path) -> StripeEmulator:
+    return StripeEmulator(ManualClock().now, api_key=KEY, webhook_secret="whsec_crosscheck")
+
+
+def localstripe(folder: Path) -> Localstripe:
+    return Localstripe(folder / "localstripe.log")
 
 
 @pytest.fixture(params=[emulator, localstripe], ids=["emulator", "localstripe"])
-async def api(request: pytest.FixtureRequest) -> AsyncIterator[stripe.V1Services]:
+async def api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[stripe.V1Services]:
     """The official SDK, at one of them."""
+    server: StripeEmulator | Localstripe = request.param(tmp_path)
     http = StripeHttp(timeout_seconds=30)
-    async with request.param() as url:
-        yield stripe.StripeClient(
-            KEY, base_addresses={"api": url}, max_network_retries=0, http_client=http
-        ).v1
-        await http.close_async()
+    await server.start()
+    yield stripe.StripeClient(
+        KEY, base_addresses={"api": server.url}, max_network_retries=0, http_client=http
+    ).v1
+    await http.close_async()
+    await server.stop()

@@ -7,8 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.billing.renewals import later_ids, renewal_id
-from services.billing.store.instances import InstanceStore
+from services.billing.renewals import Renewals, find_renewals, renewal_id
 from shared.messages.workflows import RenewalChanged, StartRenewal
 from shared.workflow.step import Step
 
@@ -18,17 +17,17 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True):
 
     subscription_id: UUID
     period_start: datetime
-    under_way: str | None
-    """Id of the one that goes on."""
-    begun: bool
-    """Whether there was one at all."""
-    next_id: str
-    """Of the one to start where none goes on."""
+    renewals: Renewals
+
+    @property
+    def under_way(self) -> str | None:
+        """Id of the one that goes on."""
+        return self.renewals.under_way
 
     @property
     def stopped(self) -> bool:
         """Whether it ended although the period is not paid: it failed, or somebody ended it."""
-        return self.begun and self.under_way is None
+        return self.renewals.begun and self.under_way is None
 
     def go_on(self, step: Step) -> str:
         """Has the renewal look again, or starts one; its id."""
@@ -37,12 +36,12 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True):
             return self.under_way
         step.start(
             StartRenewal(
-                id=self.next_id,
+                id=self.renewals.next_id,
                 subscription_id=self.subscription_id,
                 period_start=self.period_start,
             )
         )
-        return self.next_id
+        return self.renewals.next_id
 
 
 async def find_collector(
@@ -50,12 +49,8 @@ async def find_collector(
 ) -> Collector:
     """The renewals of a period for which so many attempts were made."""
     first = renewal_id(subscription_id, period_start)
-    later = later_ids(first, attempts)
-    found = await InstanceStore(step.connection).going_on(StartRenewal.kind, [first, *later])
     return Collector(
         subscription_id=subscription_id,
         period_start=period_start,
-        under_way=next((each for each, goes_on in found.items() if goes_on), None),
-        begun=bool(found),
-        next_id=next(each for each in (first, *later) if each not in found),
+        renewals=await find_renewals(step.connection, first, attempts),
     )

@@ -117,7 +117,7 @@ class CustomerWorkflow:
             if collector is None:
                 continue
             # Who asked for a payment told the first renewal, which another may have followed.
-            if not collector.begun or subscription.requested_by is not None:
+            if not collector.renewals.begun or subscription.requested_by is not None:
                 started.append(collector.go_on(step))
             elif collector.stopped:
                 await alert(step, collector)
@@ -159,7 +159,8 @@ class CustomerWorkflow:
                 period_end=subscription.current_period_end,
                 cancel_at_period_end=subscription.cancel_at_period_end,
                 past_due_since=subscription.past_due_since,
-                billing=collector is not None and (collector.begun or collector.next_id in started),
+                billing=collector is not None
+                and (collector.renewals.begun or collector.renewals.next_id in started),
                 unsynced=unsynced,
                 reminded=await is_reminded(store, subscription),
                 told_days=await told_days(store, subscription),

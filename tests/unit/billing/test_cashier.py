@@ -16,7 +16,11 @@ from services.billing.models import (
     ProviderEvent,
     Refund,
 )
-from services.billing.payments.provider import OutcomeUnclear, RequestRefused
+from services.billing.payments.provider import (
+    OutcomeUnclear,
+    RequestRefused,
+    SignatureRefused,
+)
 from services.billing.workflows.cashier import Cashier, Order
 from shared.workflow.call import Call
 from shared.workflow.errors import NonRetryableError
@@ -44,7 +48,7 @@ class Refusing:
         raise RequestRefused(f"there is no payment {refund.charge_key}")
 
     def verify(self, body: bytes, headers: Mapping[str, str], now: datetime) -> ProviderEvent:
-        raise NotImplementedError(body, headers, now)
+        raise SignatureRefused(f"nobody signed these {len(body)} bytes: {headers}, {now}")
 
     async def customer(self, customer_id: UUID) -> ProviderCustomer:
         return ProviderCustomer(

@@ -14,7 +14,9 @@ from services.billing.models import (
     SubscriptionStatus,
 )
 from services.billing.saga.moves import SEND_AGAIN_AFTER
+from services.billing.saga.returns import disputed, refunded
 from services.billing.saga.state import (
+    IN_FLIGHT,
     Attempt,
     Canceled,
     Change,
@@ -43,10 +45,8 @@ from services.billing.saga.state import (
     Sent,
     Succeeded,
     Unknown,
+    last_attempt,
 )
-
-IN_FLIGHT = frozenset({AttemptState.SUBMITTED, AttemptState.PENDING, AttemptState.UNKNOWN})
-"""States in which money may be on its way."""
 
 
 def after(saga: Saga, event: SagaEvent, now: datetime) -> Change:
@@ -74,9 +74,9 @@ def after(saga: Saga, event: SagaEvent, now: datetime) -> Change:
         case Canceled():
             return _canceled(saga)
         case Disputed() | DisputeWon() | DisputeLost():
-            return _disputed(saga, event)
+            return disputed(saga, event)
         case RefundRequested() | Refunded() | RefundFailed():
-            return _refunded(saga, event)
+            return refunded(saga, event)
 
 
 def _opened(saga: Saga) -> Change:
@@ -118,7 +118,7 @@ def _sent(saga: Saga, event: Sent, now: datetime) -> Change:
 
 
 def _succeeded(saga: Saga) -> Change:
-    attempt = _attempt(saga)
+    attempt = last_attempt(saga)
     if attempt.state is AttemptState.SUCCEEDED:
         return Change(saga=saga)
     if attempt.state is AttemptState.DECLINED:
@@ -145,7 +145,7 @@ def _succeeded(saga: Saga) -> Change:
 
 
 def _extension_failed(saga: Saga) -> Change:
-    attempt = _attempt(saga)
+    attempt = last_attempt(saga)
     if attempt.state.finished:
         raise IllegalEvent("the attempt is finished, and its outcome written down")
     given_back = replace(
@@ -159,7 +159,7 @@ def _extension_failed(saga: Saga) -> Change:
 
 
 def _declined(saga: Saga, kind: DeclineClass, now: datetime) -> Change:
-    attempt = _attempt(saga)
+    attempt = last_attempt(saga)
     if attempt.state in {AttemptState.DECLINED, AttemptState.VOID}:
         return Change(saga=saga)
     if attempt.state is AttemptState.SUCCEEDED:
@@ -185,7 +185,7 @@ def _followed(
     saga: Saga, event: Pending | Unknown | NotSent | NotFound | NotTold, now: datetime
 ) -> Change:
     """An answer that does not finish the attempt; a finished one never goes back."""
-    attempt = _attempt(saga)
+    attempt = last_attempt(saga)
     if attempt.state.finished:
         return Change(saga=saga)
     state, since, looks = attempt.state, attempt.since, attempt.looks
@@ -219,7 +219,7 @@ def _followed(
 
 
 def _left(saga: Saga, event: Escalated | GivenUp) -> Change:
-    attempt = _attempt(saga)
+    attempt = last_attempt(saga)
     if attempt.state not in {AttemptState.UNKNOWN, AttemptState.NOT_SENT}:
         raise IllegalEvent("the attempt is not one that nobody knows of")
     if isinstance(event, Escalated):
@@ -274,63 +274,6 @@ def _canceled(saga: Saga) -> Change:
         requested_by=None,
     )
     return Change(saga=canceled, effects=tuple(effects))
-
-
-def _disputed(saga: Saga, event: Disputed | DisputeWon | DisputeLost) -> Change:
-    attempt = _attempt(saga)
-    if isinstance(event, Disputed):
-        if saga.disputed:
-            return Change(saga=saga)
-        kept = attempt.state is AttemptState.SUCCEEDED and attempt.refund is None
-        if saga.invoice is not InvoiceState.PAID or not kept:
-            raise IllegalEvent("there is no money that a bank could take back")
-        opened = replace(saga, invoice=InvoiceState.OPEN, disputed=True, automatic=False)
-        return Change(saga=opened, effects=(Effect.BOOK_DISPUTE, Effect.ALERT))
-    if not saga.disputed:
-        raise IllegalEvent("nothing is disputed")
-    if attempt.state in IN_FLIGHT:
-        raise IllegalEvent("an attempt is in flight")
-    decided = replace(saga, disputed=False, requested_by=None)
-    if isinstance(event, DisputeWon):
-        won = replace(decided, invoice=InvoiceState.PAID, automatic=True)
-        return Change(saga=won, effects=(Effect.BOOK_DISPUTE_WON,))
-    lost = replace(decided, invoice=InvoiceState.UNCOLLECTIBLE)
-    return Change(saga=lost, effects=(Effect.BOOK_WRITE_OFF,))
-
-
-def _refunded(saga: Saga, event: RefundRequested | Refunded | RefundFailed) -> Change:
-    attempt = _attempt(saga)
-    if isinstance(event, RefundRequested):
-        if saga.invoice is not InvoiceState.PAID or attempt.state is not AttemptState.SUCCEEDED:
-            raise IllegalEvent("the invoice is not paid")
-        if attempt.refund is not None:
-            raise IllegalEvent("the money was given back, or is about to be")
-        attempt = replace(attempt, refund="due", refund_reason="requested")
-        return Change(saga=replace(saga, attempt=attempt))
-    if attempt.refund == "refunded":
-        return Change(saga=saga)
-    if attempt.refund is None and isinstance(event, Refunded):
-        # Given back at the provider's own desk.
-        attempt = _attempt(_refunded(saga, RefundRequested()).saga)
-    if attempt.refund is None:
-        raise IllegalEvent("nobody asked for the money back")
-    if isinstance(event, RefundFailed):
-        attempt = replace(attempt, refund="failed")
-        failed = replace(saga, attempt=attempt, needs_operator=True)
-        return Change(saga=failed, effects=(Effect.ALERT,))
-    surplus = attempt.refund_reason == "surplus"
-    refunded = replace(attempt, refund="refunded")
-    # An operator who saw to a refund that had failed is done; a period that failed still waits.
-    return Change(
-        saga=replace(saga, attempt=refunded, needs_operator=saga.needs_operator and saga.owed),
-        effects=(Effect.BOOK_SURPLUS_RETURNED if surplus else Effect.BOOK_REFUND,),
-    )
-
-
-def _attempt(saga: Saga) -> Attempt:
-    if saga.attempt is None:
-        raise IllegalEvent("nothing was ever sent")
-    return saga.attempt
 
 
 def as_sent(move: Send) -> Sent:

@@ -17,6 +17,9 @@ from services.billing.models import (
     SubscriptionStatus,
 )
 
+IN_FLIGHT = frozenset({AttemptState.SUBMITTED, AttemptState.PENDING, AttemptState.UNKNOWN})
+"""States in which money may be on its way."""
+
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """The last payment attempt: never are two unfinished."""
@@ -217,6 +220,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 class IllegalEvent(Exception):
     """The event cannot happen to a saga that stands so; nothing changes."""
+
+
+def last_attempt(saga: Saga) -> Attempt:
+    """The last attempt. Raises IllegalEvent where none was made: what is told is of another."""
+    if saga.attempt is None:
+        raise IllegalEvent("nothing was ever sent")
+    return saga.attempt
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -11,9 +11,10 @@ from services.billing.bookkeeping import STATUS_EVENTS
 from services.billing.models import AttemptState, InvoiceState, SubscriptionStatus
 from services.billing.rules.subscriptions import TRANSITIONS
 from services.billing.saga import after
-from services.billing.saga.changes import IN_FLIGHT, as_sent
+from services.billing.saga.changes import as_sent
 from services.billing.saga.moves import SEND_AGAIN_AFTER
 from services.billing.saga.state import (
+    IN_FLIGHT,
     Canceled,
     Change,
     Declined,

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-import msgspec
 import structlog
 
 from services.billing.models import (
-    AttemptState,
-    Charge,
     DeclineClass,
-    InvoiceState,
     Payment,
-    SubscriptionStatus,
 )
 from services.billing.payments.customers import CustomerDirectory
 from services.billing.payments.provider import (
@@ -48,6 +43,7 @@ from services.billing.saga.state import (
 )
 from services.billing.transitions import Applied, Case, happen, lock_case
 from services.billing.workflows.cashier import Answer, Cashier, Order
+from services.billing.workflows.decisions import Decision, RenewalReport, decided, ordered, report
 from shared.messages.notices import OPERATORS, Notice
 from shared.messages.workflows import RenewalChanged, StartRenewal
 from shared.postgres.notices import NoticeStore
@@ -66,24 +62,6 @@ PATIENT = Retry(max_attempts=40, delay=timedelta(minutes=1), max_delay=timedelta
 
 ANSWER_TIMEOUT = timedelta(seconds=ANSWER_SECONDS + 10)
 """Later than the provider's own, which says more."""
-
-
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done now, and where the saga stands."""
-
-    move: Send | LookUp | GiveBack | Wait | Done
-    order: Order | None = None
-    status: SubscriptionStatus
-    invoice: InvoiceState
-    attempts: int
-
-
-class RenewalReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Where the period's payment ended."""
-
-    status: SubscriptionStatus
-    invoice: InvoiceState
-    attempts: int
 
 
 class RenewalWorkflow:
@@ -261,47 +239,3 @@ class RenewalWorkflow:
             declines=self._declines,
         )
         return bool(await events.take_parked(case.attempt.key))
-
-
-def decided(case: Case, move: Send | LookUp | GiveBack | Wait | Done) -> Decision:
-    """The decision, with what the provider is to be asked."""
-    attempt, terms = case.attempt, case.terms
-    order = None
-    if attempt is not None:
-        order = Order(
-            customer_id=terms.customer_id,
-            provider=attempt.provider,
-            may_have_arrived=attempt.state is AttemptState.UNKNOWN,
-            charge=Charge(
-                key=attempt.key,
-                customer_reference=terms.customer_reference or "",
-                payment_method=attempt.payment_method,
-                money=attempt.money,
-                metadata={
-                    "subscription": str(terms.id),
-                    "period": case.invoice.period_start.isoformat(),
-                    "attempt": str(attempt.number),
-                },
-            ),
-        )
-    return Decision(
-        move=move,
-        order=order,
-        status=case.terms.status,
-        invoice=case.invoice.state,
-        attempts=0 if attempt is None else attempt.number,
-    )
-
-
-def ordered(decision: Decision) -> Order:
-    """What the provider is to be asked: a move that asks has an attempt."""
-    if decision.order is None:
-        raise ValueError(f"{decision.move} asks about no attempt")
-    return decision.order
-
-
-def report(decision: Decision) -> RenewalReport:
-    """The run's output."""
-    return RenewalReport(
-        status=decision.status, invoice=decision.invoice, attempts=decision.attempts
-    )

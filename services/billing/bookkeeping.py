@@ -57,7 +57,7 @@ class Bookkeeper:
         if saga.status is page.terms.status:
             return
         name = STATUS_EVENTS[saga.status]
-        await self._store.change_status(
+        changed = await self._store.change_status(
             page.terms,
             transition(page.terms.status, name),
             name,
@@ -66,6 +66,8 @@ class Bookkeeper:
             actor=page.actor,
             at=page.now,
         )
+        if not changed:
+            raise RuntimeError(f"subscription {page.terms.id} changed while it was locked")
 
     async def _carry_out(self, effect: Effect) -> None:
         match effect:

@@ -10,7 +10,7 @@ from types import ModuleType
 from services.billing import handlers as of_billing
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
-from shared.messages import billing, player, subjects
+from shared.messages import billing, maintenance, player, subjects
 from shared.messages.base import Message
 from shared.messages.events import Event
 from shared.messages.workflows import TRIGGERS, Trigger
@@ -69,7 +69,8 @@ BILLING = Contract(
     of_billing.FACTS,
     of_billing.QUERIES,
 )
-CONTRACTS = (PLAYER, BILLING)
+MAINTENANCE = Contract("maintenance", "docs/messages-maintenance.md", maintenance, (), (), ())
+CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
 BUILTIN_COMMANDS = builtin.commands("player", ["player"])
 BUILTIN_QUERIES = builtin.queries("player", MemoryStore(monotonic))

@@ -27,7 +27,8 @@ from shared.messages.workflows import (
     StartRenewal,
     StartSubscriptionCleanup,
 )
-from shared.runtime.definition import Begin, OwnPart, ServiceDefinition, Surroundings
+from shared.runtime.definition import Begin, OwnPart, ServiceDefinition
+from shared.runtime.surroundings import Surroundings
 from shared.workflow.crons import Cron
 from shared.workflow.registry import register
 
@@ -65,6 +66,6 @@ def beginning(settings: BillingSettings, late: Late, sweep: Cron) -> Begin:
         async with payment_provider(settings, surroundings.clock) as provider:
             late.give(provider, PostgresDirectory(surroundings.pool))
             pump = [SandboxPump(provider)] if isinstance(provider, SandboxProvider) else []
-            yield [DueCustomers(surroundings, sweep), *pump]
+            yield [DueCustomers(surroundings.pool, surroundings.clock, sweep), *pump]
 
     return begin

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 
+import asyncpg
+
 from services.billing.store.sweep import SweepStore
-from shared.runtime.definition import Surroundings
 from shared.workflow.crons import Cron, Timetable
+from shared.workflow.ports import Clock
 
 INSTANT = timedelta(microseconds=1)
 
@@ -17,9 +19,9 @@ class DueCustomers:
 
     name = "due-customers"
 
-    def __init__(self, surroundings: Surroundings, sweep: Cron):
-        self._pool = surroundings.pool
-        self._clock = surroundings.clock
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], clock: Clock, sweep: Cron):
+        self._pool = pool
+        self._clock = clock
         self._times = Timetable(sweep.expression, sweep.time_zone)
 
     async def run(self) -> None:

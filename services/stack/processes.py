@@ -36,6 +36,7 @@ class Service(NamedTuple):
 SERVICES = (
     Service("player", "services.player", has_database=True),
     Service("billing", "services.billing", has_database=True, books="sandbox_*"),
+    Service("maintenance", "services.maintenance", has_database=True),
     # Last, so that it takes requests only once there is somebody to answer them.
     Service("gateway", "services.gateway", has_database=False),
 )

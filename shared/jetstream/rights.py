@@ -18,7 +18,9 @@ PUBLISHER = "publisher"
 """A game, or whoever else talks to NATS from outside."""
 OPERATOR = "operator"
 """Whoever sits at the command line."""
-ASKERS = (GATEWAY, PUBLISHER, OPERATOR)
+MAINTENANCE = "maintenance"
+"""The service that asks the others."""
+ASKERS = (GATEWAY, PUBLISHER, OPERATOR, MAINTENANCE)
 
 API = "$JS.API"
 
@@ -48,7 +50,10 @@ def users(
     Only where business time is virtual may anybody move it, and answer for it.
     """
     found = (
-        *(_service(name, tuple(kinds)) for name, kinds in services.items()),
+        *(
+            _maintenance(services) if name == MAINTENANCE else _service(name, tuple(kinds))
+            for name, kinds in services.items()
+        ),
         _gateway(services),
         _publisher(services),
         _operator(services),
@@ -90,6 +95,16 @@ def _service(name: str, kinds: tuple[str, ...]) -> User:
             _hear(name),
         ),
     )
+
+
+def _maintenance(services: Mapping[str, Iterable[str]]) -> User:
+    own = _service(MAINTENANCE, tuple(services[MAINTENANCE]))
+    return User(own.name, (*own.rights, *beside_a_service(services)))
+
+
+def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]:
+    """What maintenance may do besides what every service does."""
+    return (Right("ask the owners", _requests(services)),)
 
 
 def _gateway(services: Mapping[str, Iterable[str]]) -> User:

@@ -107,6 +107,13 @@ class StartBillingSweep(Trigger, frozen=True, kw_only=True):
     service = "billing"
 
 
+class StartSystem(Trigger, frozen=True, kw_only=True):
+    """Keeps the system in order: retention, archives, caches, health, analytics."""
+
+    kind = "system"
+    service = "maintenance"
+
+
 TRIGGERS: dict[str, type[Trigger]] = {
     trigger.kind: trigger
     for trigger in (
@@ -116,6 +123,7 @@ TRIGGERS: dict[str, type[Trigger]] = {
         StartPaymentRetry,
         StartSubscriptionCleanup,
         StartBillingSweep,
+        StartSystem,
     )
 }
 """Every kind that can be started; the gateway's routes and the streams follow from it."""

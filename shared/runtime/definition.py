@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Protocol
 
-import asyncpg
 from msgspec import Meta
 
 from shared.notify.plan import NoticePlan
-from shared.runtime.handling import AnyHandler
+from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.runtime.notifying import NoticeSettings
+from shared.runtime.surroundings import Surroundings
 from shared.workflow.crons import Cron
-from shared.workflow.ports import Clock
 from shared.workflow.registry import Registration
 
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
@@ -36,15 +35,6 @@ class ServiceSettings(NoticeSettings, frozen=True, kw_only=True):
     stream_replicas: Count = 1
     journal_days: Days = 30
     """How long the journal of an ended instance is kept, in business time."""
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the parts that only one service has stand on."""
-
-    clock: Clock
-    pool: asyncpg.Pool[asyncpg.Record]
-    """Of the service's schema, for them alone."""
 
 
 class OwnPart(Protocol):
@@ -83,6 +73,8 @@ class ServiceDefinition:
     commands: Sequence[AnyHandler] = ()
     queries: Sequence[AnyHandler] = ()
     facts: Sequence[AnyHandler] = ()
+    errands: Sequence[AnyErrand] = ()
+    """Asked for as commands are."""
     crons: Sequence[Cron] = ()
     crons_revision: int = 0
     """1 with the first cron, and one more with every change to `crons`; the highest one counts."""

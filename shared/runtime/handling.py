@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from shared.messages.base import Message
 from shared.messages.events import Event
 from shared.messages.workflows import Trigger
+from shared.runtime.surroundings import Surroundings
 from shared.workflow.ports import Connection
 from shared.workflow.records import OutboxMessage
 
@@ -56,3 +57,19 @@ class Handler(Generic[M]):
 
 
 AnyHandler = Handler[Any]
+
+
+@dataclass(frozen=True)
+class Errand(Generic[M]):
+    """A command that keeps its own transactions, such as one that goes through many rows.
+
+    It may be asked for again at any time: what it did is done, and it goes on with the rest. The
+    function raises `Refused` for what cannot be done.
+    """
+
+    name: str
+    message: type[M]
+    handle: Callable[[Surroundings, M], Awaitable[Message]]
+
+
+AnyErrand = Errand[Any]

@@ -10,8 +10,6 @@ from shared.jetstream.delivery import JetStreamDelivery
 from shared.jetstream.requests import Answer
 from shared.messages.problems import Refused
 from shared.runtime import metrics
-from shared.runtime.handling import AnyHandler
-from shared.runtime.requests import Dispatcher
 from shared.workflow import tracing
 
 
@@ -37,18 +35,18 @@ def observed(
     return handle_observed
 
 
-def answered(handler: AnyHandler, dispatcher: Dispatcher) -> Answer:
-    """Answers the requests of a handler; each refusal is counted by its code."""
+def answered(name: str, answer: Answer) -> Answer:
+    """Answers the requests of a name; each refusal is counted by its code."""
 
-    async def answer(body: bytes, headers: Mapping[str, str]) -> bytes:
+    async def answer_observed(body: bytes, headers: Mapping[str, str]) -> bytes:
         try:
-            with tracing.entered(f"answer {handler.name}", SpanKind.SERVER, headers):
-                reply = await dispatcher.answer(handler, body, headers)
+            with tracing.entered(f"answer {name}", SpanKind.SERVER, headers):
+                reply = await answer(body, headers)
         except Exception as error:
             code = error.code if isinstance(error, Refused) else type(error).__name__
-            metrics.REQUESTS.labels(handler.name, code).inc()
+            metrics.REQUESTS.labels(name, code).inc()
             raise
-        metrics.REQUESTS.labels(handler.name, "answered").inc()
+        metrics.REQUESTS.labels(name, "answered").inc()
         return reply
 
-    return answer
+    return answer_observed

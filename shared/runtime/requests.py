@@ -15,8 +15,9 @@ from shared.messages.problems import Refused
 from shared.postgres import statements
 from shared.postgres.store import PostgresStore
 from shared.postgres.transaction import PooledConnection, advisory_lock_id
-from shared.runtime.handling import AnyHandler, Work
+from shared.runtime.handling import AnyErrand, AnyHandler, Work
 from shared.runtime.outbox import Outbox
+from shared.runtime.surroundings import Surroundings
 from shared.workflow.errors import Transient
 from shared.workflow.facts import fact
 from shared.workflow.ports import Clock, Delivery
@@ -30,6 +31,13 @@ FOREIGN_ACTOR = "nats"
 
 POISON_DELIVERIES = 10
 """After so many a fact whose handler fails goes to the dead letters."""
+
+
+async def run_errand(
+    errand: AnyErrand, surroundings: Surroundings, body: bytes, _headers: Mapping[str, str]
+) -> bytes:
+    """Carries out an errand. Raises Refused, and Transient while a server is away."""
+    return encode(await errand.handle(surroundings, decode(body, errand.message)))
 
 
 class Dispatcher:

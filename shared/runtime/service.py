@@ -31,15 +31,16 @@ from shared.runtime import builtin, health
 from shared.runtime.clocks import SystemClock
 from shared.runtime.courier import Courier
 from shared.runtime.crons import checked, declare
-from shared.runtime.definition import ServiceDefinition, ServiceSettings, Surroundings
+from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.measured import answered, observed
 from shared.runtime.notifying import open_notifier
 from shared.runtime.outbox import Outbox
 from shared.runtime.relay import Relay
-from shared.runtime.requests import Dispatcher
+from shared.runtime.requests import Dispatcher, run_errand
 from shared.runtime.retention import Retention
 from shared.runtime.scheduler import Scheduler
 from shared.runtime.standing import INGEST_WORKERS, ensure_standing
+from shared.runtime.surroundings import Surroundings
 from shared.runtime.timekeeper import Timekeeper
 from shared.runtime.virtual.member import service_member
 from shared.workflow.errors import Transient
@@ -127,9 +128,8 @@ class Service:
         if member is not None:
             self._clock = member.clock
         own = await self._pool(stack, "own", OWN_CONNECTIONS)
-        parts = await stack.enter_async_context(
-            definition.begin(Surroundings(clock=self._clock, pool=own))
-        )
+        surroundings = Surroundings(clock=self._clock, pool=own, client=client)
+        parts = await stack.enter_async_context(definition.begin(surroundings))
         # Who wakes what is due waits until all processes have its instant.
         due_clock = member.agreed if member else self._clock
         store = PostgresStore(name, steps, upkeep)
@@ -199,7 +199,7 @@ class Service:
         )
         self._spawn(stack, "retention", retention.run())
         answers = {
-            subject(name, handler.name): answered(handler, dispatcher)
+            subject(name, handler.name): answered(handler.name, partial(dispatcher.answer, handler))
             for subject, handlers in (
                 (
                     subjects.command,
@@ -208,6 +208,11 @@ class Service:
                 (subjects.query, (*definition.queries, *builtin.queries(name, store))),
             )
             for handler in handlers
+        } | {
+            subjects.command(name, errand.name): answered(
+                errand.name, partial(run_errand, errand, surroundings)
+            )
+            for errand in definition.errands
         }
         server = RequestServer(client, name, answers, max_in_flight=REQUEST_CONNECTIONS)
         await server.start()

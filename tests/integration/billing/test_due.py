@@ -9,7 +9,6 @@ import pytest
 
 from services.billing.due import DueCustomers
 from shared.messages.workflows import StartBillingSweep
-from shared.runtime.definition import Surroundings
 from shared.testing.clocks import ManualClock
 from shared.workflow.crons import Cron
 from tests.conftest import MakeDatabase
@@ -24,7 +23,7 @@ async def test_who_is_due_is_found_at_the_next_nominal_time_or_at_one_that_is_it
     make_database: MakeDatabase, due_minutes: int, found_minutes: int
 ) -> None:
     async with asyncpg.create_pool(await make_database("billing"), min_size=0) as pool:
-        due = DueCustomers(Surroundings(clock=ManualClock(NOON), pool=pool), SWEEP)
+        due = DueCustomers(pool, ManualClock(NOON), SWEEP)
         assert await due.earliest_at() is None
         async with pool.acquire() as connection:
             ids = await customers(connection, 1, NOON)

@@ -12,6 +12,8 @@ import pytest
 
 from services.billing.app import define as define_billing
 from services.billing.config import BillingSettings
+from services.maintenance.app import define as define_maintenance
+from services.maintenance.config import MaintenanceSettings
 from services.player.app import service as player_service
 from shared.jetstream import topology
 from shared.jetstream.connection import close, connect, jetstream
@@ -60,6 +62,21 @@ async def billing_wire(make_database: MakeDatabase, nats_url: str) -> AsyncItera
         },
     )
     async with listening(define_billing(settings), settings) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def maintenance_wire(make_database: MakeDatabase, nats_url: str) -> AsyncIterator[Wire]:
+    """The same with maintenance, alone."""
+    settings = load(
+        MaintenanceSettings,
+        {
+            "NATS_URL": nats_url,
+            "DATABASE_URL": await make_database("maintenance"),
+            "HTTP_PORT": "0",
+        },
+    )
+    async with listening(define_maintenance(settings), settings) as wire:
         yield wire
 
 

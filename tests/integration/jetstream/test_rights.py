@@ -19,8 +19,8 @@ from shared.messages import subjects
 from shared.runtime.embedded.nats import EmbeddedNats
 from shared.testing.servers import embedded_nats
 
-SERVICES = {"player": ["player"], "billing": ["customer", "renewal"]}
-USERS = ("player", "billing", "gateway", "publisher", "operator")
+SERVICES = {"player": ["player"], "billing": ["customer", "renewal"], "maintenance": ["system"]}
+USERS = ("player", "billing", "maintenance", "gateway", "publisher", "operator")
 PASSWORD = "a-password"
 DENIAL = re.compile(r"nats: permissions violation for (?:publish|subscription) to \"(.*)\"")
 
@@ -28,9 +28,11 @@ LAST = "nobody.may"
 """Denied to everybody. The server answers in order, so what comes before it has been answered; a
 flush shows less, since its PING overtakes what waits in the client."""
 
-ANY_KIND = "(player|customer|renewal)"
-ANY_SERVICE = "(player|billing)"
-ANY_STREAM = r"(WORKFLOWS_PLAYER|WORKFLOWS_BILLING|INGEST|EVENTS|KV_workflow-status)"
+ANY_KIND = "(player|customer|renewal|system)"
+ANY_SERVICE = "(player|billing|maintenance)"
+ANY_STREAM = (
+    r"(WORKFLOWS_PLAYER|WORKFLOWS_BILLING|WORKFLOWS_MAINTENANCE|INGEST|EVENTS|KV_workflow-status)"
+)
 
 
 def of_service(name: str, stream: str, kind: str) -> list[str]:
@@ -48,13 +50,17 @@ def of_service(name: str, stream: str, kind: str) -> list[str]:
         rf"\$JS\.API\.CONSUMER\.CREATE\.INGEST\.{name}-ingest\.ingest\.{name}\.>",
         rf"\$JS\.API\.CONSUMER\.MSG\.NEXT\.INGEST\.{name}-ingest",
         rf"\$JS\.ACK\.({consumer}|INGEST\.{name}-ingest)\.1\.1\.1\.1\.1",
-        r"_INBOX\.(gateway|publisher|operator)\.one",
+        r"_INBOX\.(gateway|publisher|operator|maintenance)\.one",
     ]
 
 
 MAY_PUBLISH = {
     "player": of_service("player", "WORKFLOWS_PLAYER", "player"),
     "billing": of_service("billing", "WORKFLOWS_BILLING", "(customer|renewal)"),
+    "maintenance": [
+        *of_service("maintenance", "WORKFLOWS_MAINTENANCE", "system"),
+        rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
+    ],
     "gateway": [
         rf"workflows\.{ANY_KIND}\.(start|signal\.one|control)",
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
@@ -78,6 +84,8 @@ MAY_PUBLISH = {
         rf"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|MSG\.GET)\.{ANY_STREAM}",
         r"\$JS\.API\.CONSUMER\.CREATE\.WORKFLOWS_PLAYER\.player-(starts|wakes|controls)",
         r"\$JS\.API\.CONSUMER\.CREATE\.WORKFLOWS_BILLING\.billing-(starts|wakes|controls)",
+        r"\$JS\.API\.CONSUMER\.CREATE\.WORKFLOWS_MAINTENANCE\.maintenance-(starts|wakes|controls)",
+        r"\$JS\.API\.CONSUMER\.CREATE\.INGEST\.maintenance-ingest\.ingest\.maintenance\.>",
         r"\$JS\.API\.CONSUMER\.CREATE\.INGEST\.player-ingest\.ingest\.player\.>",
         r"\$JS\.API\.CONSUMER\.CREATE\.INGEST\.billing-ingest\.ingest\.billing\.>",
         rf"\$JS\.API\.CONSUMER\.(NAMES|LIST|INFO)\.{ANY_STREAM}(\.[\w-]+)?",

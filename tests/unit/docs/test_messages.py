@@ -13,6 +13,7 @@ from services.player.workflows.player import PlayerWorkflow
 from shared.messages import (
     billing,
     dead_letters,
+    maintenance,
     notices,
     player,
     problems,
@@ -43,7 +44,16 @@ from tests.markdown import Block, blocks, read, table
 PAGE = PLAYER.page
 NAMED = {
     name: value
-    for module in (billing, dead_letters, notices, player, problems, schedules, workflows)
+    for module in (
+        billing,
+        dead_letters,
+        maintenance,
+        notices,
+        player,
+        problems,
+        schedules,
+        workflows,
+    )
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Message)
 }

@@ -11,10 +11,11 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.billing.config import BillingSettings
 from services.gateway import metrics as of_gateway
 from services.gateway.config import GatewaySettings
+from services.maintenance.config import MaintenanceSettings
 from services.player.config import PlayerSettings
 from services.stack.processes import SERVICES
 from shared.jetstream.authorization import variable
-from shared.jetstream.rights import users
+from shared.jetstream.rights import MAINTENANCE, beside_a_service, users
 from shared.runtime import metrics as of_services
 from shared.runtime import service, standing
 from shared.runtime.config import Settings
@@ -25,7 +26,11 @@ from tests.markdown import read, table
 PAGE = "docs/operating.md"
 
 
-OF_SERVICES: dict[str, type[Settings]] = {"player": PlayerSettings, "billing": BillingSettings}
+OF_SERVICES: dict[str, type[Settings]] = {
+    "player": PlayerSettings,
+    "billing": BillingSettings,
+    "maintenance": MaintenanceSettings,
+}
 
 
 def variables(settings: type[Settings]) -> dict[str, str]:
@@ -90,6 +95,10 @@ def test_every_nats_user_is_told_with_its_rights() -> None:
         (user.name, right.purpose, "`, `".join(right.publish), "`, `".join(right.subscribe))
         for user in users({"<service>": ["<kind>"]})
         for right in user.rights
+    ]
+    expected += [
+        (MAINTENANCE, right.purpose, "`, `".join(right.publish), "`, `".join(right.subscribe))
+        for right in beside_a_service({"<service>": ["<kind>"]})
     ]
     assert table(PAGE, "user", "in order to", "publishes", "subscribes to") == expected
     assert f"`{variable('player').removeprefix('$')}`" in read(PAGE)

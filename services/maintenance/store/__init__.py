@@ -1,0 +1,1 @@
+"""SQL of the maintenance service, one file a subject."""

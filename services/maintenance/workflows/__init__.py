@@ -1,0 +1,1 @@
+"""What maintenance runs; `run` of each reads as a table of contents."""

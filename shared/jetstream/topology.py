@@ -27,6 +27,8 @@ DUPLICATE_WINDOW_SECONDS = 120.0
 EVENTS_SECONDS = 7 * 86_400.0
 """As long as the outbox keeps what was sent (rule 26)."""
 
+CACHES_BYTES = 64 * 2**20
+
 NAME_IN_USE = 10058
 """JetStream's error code for a stream that exists with other settings."""
 STREAM_NOT_FOUND = 10059
@@ -147,6 +149,11 @@ async def ensure(
     )
 
 
+async def ensure_caches(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Makes the caches' bucket exist. Raises Transient while JetStream is away."""
+    await _ensure_stream(js, replace(caches_bucket(), num_replicas=replicas))
+
+
 async def created_at(js: JetStreamContext, stream: str) -> str:
     """When the stream was created: tells it from one of the same name made anew (rule 16).
 
@@ -177,6 +184,25 @@ def status_bucket() -> StreamConfig:
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        max_msg_size=MAX_MESSAGE_BYTES,
+    )
+
+
+def caches_bucket() -> StreamConfig:
+    """The stream of the caches' bucket, which may be lost at any time."""
+    return StreamConfig(
+        name=subjects.CACHES_STREAM,
+        subjects=[subjects.cache_subjects()],
+        max_msgs_per_subject=1,
+        max_bytes=CACHES_BYTES,
+        discard=DiscardPolicy.OLD,
+        allow_direct=True,
+        allow_msg_ttl=True,
+        allow_rollup_hdrs=True,
+        retention=RetentionPolicy.LIMITS,
+        # A power loss takes it all. On disk it could take the last invalidation alone, and bring
+        # back the values from before.
+        storage=StorageType.MEMORY,
         max_msg_size=MAX_MESSAGE_BYTES,
     )
 

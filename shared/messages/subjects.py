@@ -21,6 +21,8 @@ INGEST_STREAM = "INGEST"
 STATUS_BUCKET = "workflow-status"
 STATUS_STREAM = f"KV_{STATUS_BUCKET}"
 """The stream under the bucket, as every NATS client names it."""
+CACHES_BUCKET = "caches"
+CACHES_STREAM = f"KV_{CACHES_BUCKET}"
 
 
 def start(kind: str) -> str:
@@ -120,6 +122,21 @@ def status_key(kind: str, workflow_id: str) -> str:
 def status_subject(key: str) -> str:
     """Where the status bucket keeps a key, as every NATS client does."""
     return f"$KV.{STATUS_BUCKET}.{key}"
+
+
+def cache_subjects() -> str:
+    """All that the caches' bucket keeps."""
+    return f"$KV.{CACHES_BUCKET}.>"
+
+
+def cache_generation(namespace: str) -> str:
+    """Where the caches' bucket keeps the generation of a namespace."""
+    return f"$KV.{CACHES_BUCKET}.{namespace}.generation"
+
+
+def cache_entry(namespace: str, generation: str, key: str) -> str:
+    """Where the caches' bucket keeps a value; each part is one token."""
+    return f"$KV.{CACHES_BUCKET}.{namespace}.{generation}.{key}"
 
 
 def clock_set() -> str:

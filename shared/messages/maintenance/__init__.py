@@ -1,5 +1,12 @@
 """Messages of the maintenance service."""
 
+from shared.messages.maintenance.caches import (
+    AllCaches,
+    CacheName,
+    Caches,
+    CacheState,
+    InvalidateCache,
+)
 from shared.messages.maintenance.report import (
     AnalyticsProcessed,
     CachesInvalidated,
@@ -10,10 +17,15 @@ from shared.messages.maintenance.report import (
 )
 
 __all__ = [
+    "AllCaches",
     "AnalyticsProcessed",
+    "CacheName",
+    "CacheState",
+    "Caches",
     "CachesInvalidated",
     "DatabaseCleaned",
     "HealthChecked",
+    "InvalidateCache",
     "LogsRotated",
     "SystemReport",
 ]

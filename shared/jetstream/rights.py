@@ -104,7 +104,14 @@ def _maintenance(services: Mapping[str, Iterable[str]]) -> User:
 
 def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]:
     """What maintenance may do besides what every service does."""
-    return (Right("ask the owners", _requests(services)),)
+    consumer = f"{subjects.EVENTS_STREAM}.{subjects.events_consumer(MAINTENANCE)}"
+    of_consumer = tuple(f"{API}.CONSUMER.{verb}.{consumer}" for verb in ("CREATE", "MSG.NEXT"))
+    return (
+        Right("ask the owners", _requests(services)),
+        Right("take the facts of all services", (*of_consumer, f"$JS.ACK.{consumer}.>")),
+        Right("know whether it has them all", (f"{API}.CONSUMER.INFO.{consumer}",)),
+        Right("have a dead fact taken again", _events(services)),
+    )
 
 
 def _gateway(services: Mapping[str, Iterable[str]]) -> User:

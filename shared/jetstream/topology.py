@@ -67,8 +67,11 @@ def streams(service: str, kinds: Iterable[str]) -> tuple[StreamConfig, ...]:
     )
 
 
-def consumers(service: str, kinds: Iterable[str]) -> tuple[tuple[str, ConsumerConfig], ...]:
-    """The service's durable consumers, each after its stream."""
+def consumers(
+    service: str, kinds: Iterable[str], heard: Iterable[str] = ()
+) -> tuple[tuple[str, ConsumerConfig], ...]:
+    """The service's durable consumers, each after its stream; one of `heard`, the subjects of the
+    facts of others that it hears, where there are any."""
     kinds = sorted(kinds)
     queue = subjects.workflows_stream(service)
     starts = [subjects.start(kind) for kind in kinds]
@@ -85,6 +88,10 @@ def consumers(service: str, kinds: Iterable[str]) -> tuple[tuple[str, ConsumerCo
         (queue, _consumer(subjects.wakes_consumer(service), wakes)),
         (queue, _consumer(subjects.controls_consumer(service), controls)),
         (subjects.INGEST_STREAM, facts),
+        *(
+            (subjects.EVENTS_STREAM, _consumer(subjects.events_consumer(service), each))
+            for each in filter(None, [sorted(heard)])
+        ),
     )
 
 
@@ -115,6 +122,7 @@ async def ensure_consumers(
     service: str,
     kinds: Iterable[str],
     *,
+    heard: Iterable[str] = (),
     ack_wait_seconds: float = 30.0,
     max_ack_pending: int = 256,
 ) -> None:
@@ -122,7 +130,7 @@ async def ensure_consumers(
 
     `max_ack_pending` must be at least replicas x workers x 2 (rule 32).
     """
-    for stream, config in consumers(service, kinds):
+    for stream, config in consumers(service, kinds, heard):
         await _ensure_consumer(
             js, stream, replace(config, ack_wait=ack_wait_seconds, max_ack_pending=max_ack_pending)
         )
@@ -133,6 +141,7 @@ async def ensure(
     service: str,
     kinds: Iterable[str],
     *,
+    heard: Iterable[str] = (),
     replicas: int = 1,
     ack_wait_seconds: float = 30.0,
     max_ack_pending: int = 256,
@@ -144,6 +153,7 @@ async def ensure(
         js,
         service,
         kinds,
+        heard=heard,
         ack_wait_seconds=ack_wait_seconds,
         max_ack_pending=max_ack_pending,
     )

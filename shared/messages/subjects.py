@@ -83,6 +83,11 @@ def ingest_consumer(service: str) -> str:
     return f"{service}-ingest"
 
 
+def events_consumer(service: str) -> str:
+    """Durable consumer of the facts of others that a service hears."""
+    return f"{service}-events"
+
+
 def event(service: str, name: str) -> str:
     """A fact that a service publishes."""
     return f"events.{service}.{name}"

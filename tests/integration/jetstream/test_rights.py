@@ -60,6 +60,9 @@ MAY_PUBLISH = {
     "maintenance": [
         *of_service("maintenance", "WORKFLOWS_MAINTENANCE", "system"),
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
+        rf"events\.{ANY_SERVICE}\.one",
+        r"\$JS\.API\.CONSUMER\.(CREATE|MSG\.NEXT|INFO)\.EVENTS\.maintenance-events",
+        r"\$JS\.ACK\.EVENTS\.maintenance-events\.1\.1\.1\.1\.1",
     ],
     "gateway": [
         rf"workflows\.{ANY_KIND}\.(start|signal\.one|control)",
@@ -148,7 +151,7 @@ def api_subjects(kept: set[str]) -> Iterator[str]:
     pairs = [
         (stream, config.name)
         for service, kinds in SERVICES.items()
-        for stream, config in topology.consumers(service, kinds)
+        for stream, config in topology.consumers(service, kinds, [subjects.event("*", "*")])
     ]
     streams = {
         config.name

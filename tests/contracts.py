@@ -8,6 +8,8 @@ from time import monotonic
 from types import ModuleType
 
 from services.billing import handlers as of_billing
+from services.maintenance.caches import Caches
+from services.maintenance.handlers.caches import CacheHandlers
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
 from shared.messages import billing, maintenance, player, subjects
@@ -15,7 +17,7 @@ from shared.messages.base import Message
 from shared.messages.events import Event
 from shared.messages.workflows import TRIGGERS, Trigger
 from shared.runtime import builtin
-from shared.runtime.handling import AnyHandler
+from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.memory import MemoryStore
 
 
@@ -27,7 +29,7 @@ class Contract:
     page: str
     """Where its messages are documented."""
     module: ModuleType
-    commands: Sequence[AnyHandler]
+    commands: Sequence[AnyHandler | AnyErrand]
     facts: Sequence[AnyHandler]
     queries: Sequence[AnyHandler]
 
@@ -69,7 +71,15 @@ BILLING = Contract(
     of_billing.FACTS,
     of_billing.QUERIES,
 )
-MAINTENANCE = Contract("maintenance", "docs/messages-maintenance.md", maintenance, (), (), ())
+OF_CACHES = CacheHandlers(Caches())
+MAINTENANCE = Contract(
+    "maintenance",
+    "docs/messages-maintenance.md",
+    maintenance,
+    OF_CACHES.errands(),
+    (),
+    OF_CACHES.queries(),
+)
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
 BUILTIN_COMMANDS = builtin.commands("player", ["player"])

@@ -20,6 +20,7 @@ from services.gateway.config import CACHE_SECONDS, GatewaySettings
 from services.gateway.routes import (
     achievements,
     billing,
+    caches,
     dead_letters,
     forwarding,
     notices,
@@ -114,6 +115,7 @@ def create_app(
         sessions.TABLE,
         achievements.TABLE,
         billing.TABLE,
+        caches.TABLE,
         notices.TABLE,
         dead_letters.TABLE,
     ):

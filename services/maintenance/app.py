@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
+from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
+from services.maintenance.handlers.caches import CacheHandlers
 from services.maintenance.owners import Owners
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
@@ -13,6 +15,7 @@ from services.maintenance.workflows.database import DatabaseCleanup
 from services.maintenance.workflows.health import HealthChecks
 from services.maintenance.workflows.logs import LogRotation
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
+from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.requests import Requests
 from shared.messages.workflows import StartSystem
 from shared.runtime.definition import Begin, OwnPart, ServiceDefinition
@@ -24,10 +27,12 @@ from shared.workflow.registry import register
 def define(settings: MaintenanceSettings) -> ServiceDefinition:
     """The service under its settings."""
     owners = Owners()
+    caches = Caches()
+    of_caches = CacheHandlers(caches)
     system = SystemMaintenanceWorkflow(
         cleanup_database=DatabaseCleanup(),
         rotate_logs=LogRotation(),
-        invalidate_cache=CacheInvalidation(),
+        invalidate_cache=CacheInvalidation(caches),
         perform_health_checks=HealthChecks(),
         process_analytics=Analytics(),
     )
@@ -36,16 +41,20 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
         workflows=[register(StartSystem, system)],
         crons=[Cron("system", StartSystem(), settings.system_cron, settings.system_time_zone)],
         crons_revision=1,
-        begin=beginning(owners),
+        queries=of_caches.queries(),
+        errands=of_caches.errands(),
+        events=of_caches.events(),
+        begin=beginning(settings, owners, caches),
     )
 
 
-def beginning(owners: Owners) -> Begin:
+def beginning(settings: MaintenanceSettings, owners: Owners, caches: Caches) -> Begin:
     """Gives the parts what they stand on, for as long as the service runs."""
 
     @asynccontextmanager
     async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
         owners.give(Requests(surroundings.client))
+        caches.give(JetStreamCache(surroundings.client, replicas=settings.stream_replicas))
         yield []
 
     return begin

@@ -108,6 +108,13 @@ def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]
     of_consumer = tuple(f"{API}.CONSUMER.{verb}.{consumer}" for verb in ("CREATE", "MSG.NEXT"))
     return (
         Right("ask the owners", _requests(services)),
+        Right(
+            "empty the caches",
+            (
+                *_caches(subjects.cache_generation("*")),
+                f"{API}.STREAM.PURGE.{subjects.CACHES_STREAM}",
+            ),
+        ),
         Right("take the facts of all services", (*of_consumer, f"$JS.ACK.{consumer}.>")),
         Right("know whether it has them all", (f"{API}.CONSUMER.INFO.{consumer}",)),
         Right("have a dead fact taken again", _events(services)),
@@ -125,6 +132,13 @@ def _gateway(services: Mapping[str, Iterable[str]]) -> User:
             Right("create and read statuses", _status(kinds)),
             Right("ask services", _requests(services)),
             Right("make the streams that keep starts", _make_streams(services)),
+            Right(
+                "read through the caches",
+                (
+                    *_caches(subjects.cache_subjects()),
+                    *_read_directly(subjects.CACHES_STREAM, [subjects.cache_subjects()]),
+                ),
+            ),
             _hear(GATEWAY),
         ),
     )
@@ -216,6 +230,12 @@ def _make_consumers(services: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
         for service, kinds in services.items()
         for stream, each in topology.consumers(service, kinds)
     )
+
+
+def _caches(written: str) -> tuple[str, ...]:
+    stream = subjects.CACHES_STREAM
+    made = (f"{API}.STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE", "INFO"))
+    return (written, _read(stream), *made)
 
 
 def _read(stream: str) -> str:

@@ -16,7 +16,10 @@ from shared.messages.maintenance.report import (
     SystemReport,
 )
 
+SERVICE = "maintenance"
+
 __all__ = [
+    "SERVICE",
     "AllCaches",
     "AnalyticsProcessed",
     "CacheName",

@@ -17,6 +17,9 @@ class LogsRotated(Message, frozen=True, kw_only=True):
 class CachesInvalidated(Message, frozen=True, kw_only=True):
     """`cache_invalidation`."""
 
+    removed: dict[str, int]
+    """How many entries, by namespace: those of generations that nobody reads any more."""
+
 
 class HealthChecked(Message, frozen=True, kw_only=True):
     """`health_checks`."""

@@ -25,7 +25,7 @@ from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.messages.events import Event, EventEnvelope
 from shared.messages.problems import Refused
-from shared.runtime.handling import AnyHandler
+from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.clocks import ManualClock
 from shared.testing.memory_delivery import MemoryDelivery
 from shared.workflow.commands import read as read_command
@@ -120,7 +120,7 @@ def test_there_is_an_example_of_every_message_on_every_subject(contract: Contrac
     assert {block.about for block in RIGHT[contract.page] if "." in block.about[0]} == expected
 
 
-def rows(handlers: Iterable[AnyHandler]) -> list[tuple[str, ...]]:
+def rows(handlers: Iterable[AnyHandler | AnyErrand]) -> list[tuple[str, ...]]:
     return [
         (each.name, name_of(each.message), name_of(get_type_hints(each.handle)["return"]))
         for each in handlers
@@ -134,7 +134,7 @@ def name_of(message: type[Message]) -> str:
 @OF_EACH
 def test_the_tables_name_every_request_with_its_answer(contract: Contract) -> None:
     documented = table(contract.page, "name", "Struct", "answers")
-    own = [*contract.commands, *contract.queries]
+    own: list[AnyHandler | AnyErrand] = [*contract.commands, *contract.queries]
     if contract is PLAYER:
         own += [*contract.facts, *BUILTIN_COMMANDS, *BUILTIN_QUERIES]
     assert sorted(documented) == sorted(rows(own))
@@ -162,7 +162,8 @@ def test_every_header_is_told() -> None:
     headers = {
         value
         for name, value in vars(subjects).items()
-        if name.isupper() and not name.startswith(("EVENTS", "INGEST", "STATUS_BUCKET", "STATUS_S"))
+        if name.isupper()
+        and not name.startswith(("EVENTS", "INGEST", "STATUS_BUCKET", "STATUS_S", "CACHES"))
     }
     assert {row[0] for row in table(PAGE, "header", "who sends it", "meaning")} == headers
 

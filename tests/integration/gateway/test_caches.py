@@ -67,10 +67,18 @@ class Reader(NamedTuple):
         return self.command.split(".")[1]
 
 
+def name_of_one(body: Any) -> Any:
+    return next(each["name"] for each in body["achievements"] if each["id"] == "one")
+
+
+def limit_of_pro(body: Any) -> Any:
+    return body["limits"]["apiCalls"]
+
+
 CATALOGUE = Reader(
     "achievements",
     "/api/achievements",
-    lambda body: next(each["name"] for each in body["achievements"] if each["id"] == "one"),
+    name_of_one,
     "UPDATE achievements SET name = 'changed' WHERE id = 'one'",
     CatalogueChanged(achievement_id="one"),
     "commands.player.update_achievement",
@@ -80,7 +88,7 @@ CATALOGUE = Reader(
 LIMITS = Reader(
     "plans",
     "/api/plans/pro",
-    lambda body: body["limits"]["apiCalls"],
+    limit_of_pro,
     "UPDATE plans SET limit_api_calls = 7 WHERE id = 'pro'",
     PlanEdited(plan_id="pro"),
     "commands.billing.update_plan",

@@ -115,8 +115,8 @@ def create_app(
         sessions.TABLE,
         achievements.TABLE,
         billing.TABLE,
-        caches.TABLE,
         notices.TABLE,
+        caches.TABLE,
         dead_letters.TABLE,
     ):
         app.add_routes(forwarding.routes(table, Requests(client), cached))

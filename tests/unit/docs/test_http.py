@@ -38,8 +38,8 @@ FORWARDED = (
     *sessions.TABLE,
     *achievements.TABLE,
     *billing.TABLE,
-    *caches.TABLE,
     *notices.TABLE,
+    *caches.TABLE,
     *dead_letters.TABLE,
 )
 HANDLERS: dict[str, AnyHandler | AnyErrand] = {

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from services.maintenance.config import MaintenanceSettings
+from services.maintenance.health.monitor import HealthMonitor
 from services.maintenance.owners import Owners
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
@@ -14,21 +15,28 @@ from services.maintenance.workflows.health import HealthChecks
 from services.maintenance.workflows.logs import LogRotation
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
 from shared.jetstream.requests import Requests
+from shared.messages.maintenance import HealthQuery
 from shared.messages.workflows import StartSystem
+from shared.notify.plan import NoticePlan
 from shared.runtime.definition import Begin, OwnPart, ServiceDefinition
+from shared.runtime.handling import Errand
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.crons import Cron
 from shared.workflow.registry import register
+
+NOTICES = NoticePlan(routes={"*": ("mail", "webhook")})
+"""Operators hear of everything on every channel that is set up."""
 
 
 def define(settings: MaintenanceSettings) -> ServiceDefinition:
     """The service under its settings."""
     owners = Owners()
+    health = HealthMonitor(settings, owners, NOTICES)
     system = SystemMaintenanceWorkflow(
         cleanup_database=DatabaseCleanup(),
         rotate_logs=LogRotation(),
         invalidate_cache=CacheInvalidation(),
-        perform_health_checks=HealthChecks(),
+        perform_health_checks=HealthChecks(health.check),
         process_analytics=Analytics(),
     )
     return ServiceDefinition(
@@ -36,16 +44,19 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
         workflows=[register(StartSystem, system)],
         crons=[Cron("system", StartSystem(), settings.system_cron, settings.system_time_zone)],
         crons_revision=1,
-        begin=beginning(owners),
+        inquiries=[Errand("health", HealthQuery, health.health)],
+        notices=NOTICES,
+        begin=beginning(owners, health),
     )
 
 
-def beginning(owners: Owners) -> Begin:
+def beginning(owners: Owners, health: HealthMonitor) -> Begin:
     """Gives the parts what they stand on, for as long as the service runs."""
 
     @asynccontextmanager
     async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
         owners.give(Requests(surroundings.client))
-        yield []
+        async with health.standing_on(surroundings):
+            yield [health]
 
     return begin

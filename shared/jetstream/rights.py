@@ -104,7 +104,16 @@ def _maintenance(services: Mapping[str, Iterable[str]]) -> User:
 
 def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]:
     """What maintenance may do besides what every service does."""
-    return (Right("ask the owners", _requests(services)),)
+    consumers = (
+        f"{API}.CONSUMER.INFO.{stream}.{each.name}"
+        for service, kinds in services.items()
+        for stream, each in topology.consumers(service, kinds)
+    )
+    streams = (f"{API}.STREAM.INFO.{stream}" for stream in _streams(services))
+    return (
+        Right("ask the owners", _requests(services)),
+        Right("look at JetStream's health", (f"{API}.INFO", *streams, *consumers)),
+    )
 
 
 def _gateway(services: Mapping[str, Iterable[str]]) -> User:

@@ -75,6 +75,8 @@ class ServiceDefinition:
     facts: Sequence[AnyHandler] = ()
     errands: Sequence[AnyErrand] = ()
     """Asked for as commands are."""
+    inquiries: Sequence[AnyErrand] = ()
+    """Asked for as queries are; they answer while PostgreSQL is away."""
     crons: Sequence[Cron] = ()
     crons_revision: int = 0
     """1 with the first cron, and one more with every change to `crons`; the highest one counts."""

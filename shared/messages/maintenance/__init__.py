@@ -1,10 +1,15 @@
 """Messages of the maintenance service."""
 
+from shared.messages.maintenance.health import (
+    ComponentHealth,
+    HealthChecked,
+    HealthQuery,
+    HealthStatus,
+)
 from shared.messages.maintenance.report import (
     AnalyticsProcessed,
     CachesInvalidated,
     DatabaseCleaned,
-    HealthChecked,
     LogsRotated,
     SystemReport,
 )
@@ -12,8 +17,11 @@ from shared.messages.maintenance.report import (
 __all__ = [
     "AnalyticsProcessed",
     "CachesInvalidated",
+    "ComponentHealth",
     "DatabaseCleaned",
     "HealthChecked",
+    "HealthQuery",
+    "HealthStatus",
     "LogsRotated",
     "SystemReport",
 ]

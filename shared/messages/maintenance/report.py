@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.messages.base import Message
+from shared.messages.maintenance.health import HealthChecked
 from shared.messages.workflows import ErrorInfo
 
 
@@ -16,10 +17,6 @@ class LogsRotated(Message, frozen=True, kw_only=True):
 
 class CachesInvalidated(Message, frozen=True, kw_only=True):
     """`cache_invalidation`."""
-
-
-class HealthChecked(Message, frozen=True, kw_only=True):
-    """`health_checks`."""
 
 
 class AnalyticsProcessed(Message, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from services.gateway.routes import (
     achievements,
     billing,
     dead_letters,
+    health,
     notices,
     players,
     sessions,
@@ -26,9 +27,8 @@ from shared.messages import problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.runtime.config import Secret
-from shared.runtime.handling import AnyHandler
 from shared.testing.clocks import ManualClock
-from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS
+from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS, AnyRequest
 from tests.markdown import ROOT, Block, blocks, table
 
 PAGE = "docs/http.md"
@@ -39,8 +39,9 @@ FORWARDED = (
     *billing.TABLE,
     *notices.TABLE,
     *dead_letters.TABLE,
+    *health.TABLE,
 )
-HANDLERS: dict[str, AnyHandler] = {
+HANDLERS: dict[str, AnyRequest] = {
     **{subjects.command("player", each.name): each for each in BUILTIN_COMMANDS},
     **{subjects.query("player", each.name): each for each in BUILTIN_QUERIES},
     **{

@@ -60,6 +60,9 @@ MAY_PUBLISH = {
     "maintenance": [
         *of_service("maintenance", "WORKFLOWS_MAINTENANCE", "system"),
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
+        rf"\$JS\.API\.(INFO|STREAM\.INFO\.{ANY_STREAM})",
+        rf"\$JS\.API\.CONSUMER\.INFO\.WORKFLOWS_\w+\.{ANY_SERVICE}-(starts|wakes|controls)",
+        rf"\$JS\.API\.CONSUMER\.INFO\.INGEST\.{ANY_SERVICE}-ingest",
     ],
     "gateway": [
         rf"workflows\.{ANY_KIND}\.(start|signal\.one|control)",

@@ -114,7 +114,7 @@ async def test_what_was_told_without_a_database_becomes_a_row_and_is_not_sent_ag
 ) -> None:
     async with house.pool() as pool, house.pool() as other:
         teller = await house.leader(pool)
-        await own_postgres.kill()
+        await own_postgres.stop()
         assert await teller.prepare()
         await teller.tell([alert()])
         assert house.sent() == [FIRST_ALERT]
@@ -140,7 +140,7 @@ async def test_what_did_not_get_through_is_sent_with_the_next_look_or_by_the_cou
 ) -> None:
     async with house.pool() as pool:
         teller = await house.leader(pool)
-        await own_postgres.kill()
+        await own_postgres.stop()
         await teller.prepare()
         house.channel.failure = NotSent("away")
         await teller.tell([alert()])

@@ -17,6 +17,7 @@ from shared.messages import (
     notices,
     player,
     problems,
+    readiness,
     schedules,
     subjects,
     workflows,
@@ -51,6 +52,7 @@ NAMED = {
         notices,
         player,
         problems,
+        readiness,
         schedules,
         workflows,
     )

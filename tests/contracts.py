@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 from types import ModuleType
+from typing import TypeAlias
 
 from services.billing import handlers as of_billing
 from services.maintenance.caches import Caches
 from services.maintenance.handlers.caches import CacheHandlers
+from services.maintenance.app import define
+from services.maintenance.config import MaintenanceSettings
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
 from shared.messages import billing, maintenance, player, subjects
@@ -17,8 +20,11 @@ from shared.messages.base import Message
 from shared.messages.events import Event
 from shared.messages.workflows import TRIGGERS, Trigger
 from shared.runtime import builtin
+from shared.runtime.config import load
 from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.memory import MemoryStore
+
+AnyRequest: TypeAlias = "AnyHandler | AnyErrand"
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Contract:
     module: ModuleType
     commands: Sequence[AnyHandler | AnyErrand]
     facts: Sequence[AnyHandler]
-    queries: Sequence[AnyHandler]
+    queries: Sequence[AnyRequest]
 
     @property
     def triggers(self) -> dict[str, type[Trigger]]:
@@ -72,6 +78,11 @@ BILLING = Contract(
     of_billing.QUERIES,
 )
 OF_CACHES = CacheHandlers(Caches())
+_MAINTENANCE = define(
+    load(
+        MaintenanceSettings, {"NATS_URL": "nats://nowhere", "DATABASE_URL": "postgresql://nowhere"}
+    )
+)
 MAINTENANCE = Contract(
     "maintenance",
     "docs/messages-maintenance.md",
@@ -79,9 +90,15 @@ MAINTENANCE = Contract(
     OF_CACHES.errands(),
     (),
     OF_CACHES.queries(),
+    (),
+    (),
+    _MAINTENANCE.inquiries,
 )
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
 BUILTIN_COMMANDS = builtin.commands("player", ["player"])
-BUILTIN_QUERIES = builtin.queries("player", MemoryStore(monotonic))
+BUILTIN_QUERIES: Sequence[AnyRequest] = (
+    *builtin.queries("player", MemoryStore(monotonic)),
+    *builtin.INQUIRIES,
+)
 """What every service answers beside its own."""

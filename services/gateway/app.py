@@ -28,6 +28,7 @@ from services.gateway.routes import (
     sessions,
 )
 from services.gateway.routes.controls import ControlRoutes
+from services.gateway.routes.health import TABLE as HEALTH
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.webhooks import WebhookRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
@@ -117,6 +118,7 @@ def create_app(
         billing.TABLE,
         notices.TABLE,
         caches.TABLE,
+        HEALTH,
         dead_letters.TABLE,
     ):
         app.add_routes(forwarding.routes(table, Requests(client), cached))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
 from services.maintenance.handlers.caches import CacheHandlers
+from services.maintenance.health.monitor import HealthMonitor
 from services.maintenance.owners import Owners
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
@@ -17,11 +18,17 @@ from services.maintenance.workflows.logs import LogRotation
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
 from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.requests import Requests
+from shared.messages.maintenance import HealthQuery
 from shared.messages.workflows import StartSystem
+from shared.notify.plan import NoticePlan
 from shared.runtime.definition import Begin, OwnPart, ServiceDefinition
+from shared.runtime.handling import Errand
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.crons import Cron
 from shared.workflow.registry import register
+
+NOTICES = NoticePlan(routes={"*": ("mail", "webhook")})
+"""Operators hear of everything on every channel that is set up."""
 
 
 def define(settings: MaintenanceSettings) -> ServiceDefinition:
@@ -34,6 +41,12 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
         rotate_logs=LogRotation(),
         invalidate_cache=CacheInvalidation(caches),
         perform_health_checks=HealthChecks(),
+    health = HealthMonitor(settings, owners, NOTICES)
+    system = SystemMaintenanceWorkflow(
+        cleanup_database=DatabaseCleanup(),
+        rotate_logs=LogRotation(),
+        invalidate_cache=CacheInvalidation(),
+        perform_health_checks=HealthChecks(health.check),
         process_analytics=Analytics(),
     )
     return ServiceDefinition(
@@ -49,6 +62,13 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
 
 
 def beginning(settings: MaintenanceSettings, owners: Owners, caches: Caches) -> Begin:
+        inquiries=[Errand("health", HealthQuery, health.health)],
+        notices=NOTICES,
+        begin=beginning(owners, health),
+    )
+
+
+def beginning(owners: Owners, health: HealthMonitor) -> Begin:
     """Gives the parts what they stand on, for as long as the service runs."""
 
     @asynccontextmanager
@@ -56,5 +76,7 @@ def beginning(settings: MaintenanceSettings, owners: Owners, caches: Caches) -> 
         owners.give(Requests(surroundings.client))
         caches.give(JetStreamCache(surroundings.client, replicas=settings.stream_replicas))
         yield []
+        async with health.standing_on(surroundings):
+            yield [health]
 
     return begin

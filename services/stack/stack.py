@@ -169,6 +169,9 @@ class Stack:
             environment.setdefault("SANDBOX_WEBHOOK_SECRET", self._folder.password("sandbox"))
             gateway = f"http://127.0.0.1:{self._ports['gateway']}"
             environment.setdefault("SANDBOX_WEBHOOK_URL", f"{gateway}/api/webhooks/sandbox")
+        if service.name == "maintenance":
+            gateway = f"http://127.0.0.1:{self._ports['gateway']}"
+            environment.setdefault("GATEWAY_URL", gateway)
         return ServiceProcess(service, self._folder.log(service.name), port, environment)
 
     @property

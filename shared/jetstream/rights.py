@@ -118,6 +118,15 @@ def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]
         Right("take the facts of all services", (*of_consumer, f"$JS.ACK.{consumer}.>")),
         Right("know whether it has them all", (f"{API}.CONSUMER.INFO.{consumer}",)),
         Right("have a dead fact taken again", _events(services)),
+    consumers = (
+        f"{API}.CONSUMER.INFO.{stream}.{each.name}"
+        for service, kinds in services.items()
+        for stream, each in topology.consumers(service, kinds)
+    )
+    streams = (f"{API}.STREAM.INFO.{stream}" for stream in _streams(services))
+    return (
+        Right("ask the owners", _requests(services)),
+        Right("look at JetStream's health", (f"{API}.INFO", *streams, *consumers)),
     )
 
 

@@ -77,6 +77,8 @@ class ServiceDefinition:
     """Asked for as commands are."""
     events: Sequence[AnyEventHandler] = ()
     """The facts of other services that it hears; several may be for one fact."""
+    inquiries: Sequence[AnyErrand] = ()
+    """Asked for as queries are; they answer while PostgreSQL is away."""
     crons: Sequence[Cron] = ()
     crons_revision: int = 0
     """1 with the first cron, and one more with every change to `crons`; the highest one counts."""

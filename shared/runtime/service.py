@@ -211,10 +211,14 @@ class Service:
             )
             for handler in handlers
         } | {
-            subjects.command(name, errand.name): answered(
+            subject(name, errand.name): answered(
                 errand.name, partial(run_errand, errand, surroundings)
             )
-            for errand in definition.errands
+            for subject, errands in (
+                (subjects.command, definition.errands),
+                (subjects.query, (*definition.inquiries, *builtin.INQUIRIES)),
+            )
+            for errand in errands
         }
         server = RequestServer(client, name, answers, max_in_flight=REQUEST_CONNECTIONS)
         await server.start()

@@ -6,12 +6,16 @@ from shared.messages.maintenance.caches import (
     Caches,
     CacheState,
     InvalidateCache,
+from shared.messages.maintenance.health import (
+    ComponentHealth,
+    HealthChecked,
+    HealthQuery,
+    HealthStatus,
 )
 from shared.messages.maintenance.report import (
     AnalyticsProcessed,
     CachesInvalidated,
     DatabaseCleaned,
-    HealthChecked,
     LogsRotated,
     SystemReport,
 )
@@ -26,9 +30,12 @@ __all__ = [
     "CacheState",
     "Caches",
     "CachesInvalidated",
+    "ComponentHealth",
     "DatabaseCleaned",
     "HealthChecked",
     "InvalidateCache",
+    "HealthQuery",
+    "HealthStatus",
     "LogsRotated",
     "SystemReport",
 ]

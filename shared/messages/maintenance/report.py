@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from shared.messages.base import Message
+from shared.messages.maintenance.health import HealthChecked
 from shared.messages.workflows import ErrorInfo
 
 
@@ -21,10 +22,6 @@ class CachesInvalidated(Message, frozen=True, kw_only=True):
 
     removed: dict[str, int] = field(default_factory=dict[str, int])
     """How many entries, by namespace: those of generations that nobody reads any more."""
-
-
-class HealthChecked(Message, frozen=True, kw_only=True):
-    """`health_checks`."""
 
 
 class AnalyticsProcessed(Message, frozen=True, kw_only=True):

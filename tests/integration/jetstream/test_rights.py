@@ -65,6 +65,9 @@ MAY_PUBLISH = {
         rf"events\.{ANY_SERVICE}\.one",
         r"\$JS\.API\.CONSUMER\.(CREATE|MSG\.NEXT|INFO)\.EVENTS\.maintenance-events",
         r"\$JS\.ACK\.EVENTS\.maintenance-events\.1\.1\.1\.1\.1",
+        rf"\$JS\.API\.(INFO|STREAM\.INFO\.{ANY_STREAM})",
+        rf"\$JS\.API\.CONSUMER\.INFO\.WORKFLOWS_\w+\.{ANY_SERVICE}-(starts|wakes|controls)",
+        rf"\$JS\.API\.CONSUMER\.INFO\.INGEST\.{ANY_SERVICE}-ingest",
     ],
     "gateway": [
         rf"workflows\.{ANY_KIND}\.(start|signal\.one|control)",

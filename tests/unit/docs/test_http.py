@@ -17,6 +17,7 @@ from services.gateway.routes import (
     billing,
     caches,
     dead_letters,
+    health,
     notices,
     players,
     sessions,
@@ -29,7 +30,7 @@ from shared.messages.decoding import decode
 from shared.runtime.config import Secret
 from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.clocks import ManualClock
-from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS
+from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS, AnyRequest
 from tests.markdown import ROOT, Block, blocks, table
 
 PAGE = "docs/http.md"
@@ -41,8 +42,10 @@ FORWARDED = (
     *notices.TABLE,
     *caches.TABLE,
     *dead_letters.TABLE,
+    *health.TABLE,
 )
 HANDLERS: dict[str, AnyHandler | AnyErrand] = {
+HANDLERS: dict[str, AnyRequest] = {
     **{subjects.command("player", each.name): each for each in BUILTIN_COMMANDS},
     **{subjects.query("player", each.name): each for each in BUILTIN_QUERIES},
     **{

@@ -17,6 +17,7 @@ from shared.messages import (
     notices,
     player,
     problems,
+    readiness,
     schedules,
     subjects,
     workflows,
@@ -37,6 +38,7 @@ from tests.contracts import (
     BUILTIN_QUERIES,
     CONTRACTS,
     PLAYER,
+    AnyRequest,
     Contract,
 )
 from tests.markdown import Block, blocks, read, table
@@ -51,6 +53,7 @@ NAMED = {
         notices,
         player,
         problems,
+        readiness,
         schedules,
         workflows,
     )
@@ -121,6 +124,7 @@ def test_there_is_an_example_of_every_message_on_every_subject(contract: Contrac
 
 
 def rows(handlers: Iterable[AnyHandler | AnyErrand]) -> list[tuple[str, ...]]:
+def rows(handlers: Iterable[AnyRequest]) -> list[tuple[str, ...]]:
     return [
         (each.name, name_of(each.message), name_of(get_type_hints(each.handle)["return"]))
         for each in handlers

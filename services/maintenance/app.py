@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+from services.maintenance.archive.archiver import Archiver
 from services.maintenance.config import MaintenanceSettings
 from services.maintenance.owners import Owners
 from services.maintenance.workflows.analytics import Analytics
@@ -13,7 +15,9 @@ from services.maintenance.workflows.database import DatabaseCleanup
 from services.maintenance.workflows.health import HealthChecks
 from services.maintenance.workflows.logs import LogRotation
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
+from shared.jetstream.objects import JetStreamObjects
 from shared.jetstream.requests import Requests
+from shared.messages import subjects
 from shared.messages.workflows import StartSystem
 from shared.runtime.definition import Begin, OwnPart, ServiceDefinition
 from shared.runtime.surroundings import Surroundings
@@ -24,9 +28,10 @@ from shared.workflow.registry import register
 def define(settings: MaintenanceSettings) -> ServiceDefinition:
     """The service under its settings."""
     owners = Owners()
+    rotation = LogRotation(settings.log_dir, settings.log_keep_days)
     system = SystemMaintenanceWorkflow(
         cleanup_database=DatabaseCleanup(),
-        rotate_logs=LogRotation(),
+        rotate_logs=rotation,
         invalidate_cache=CacheInvalidation(),
         perform_health_checks=HealthChecks(),
         process_analytics=Analytics(),
@@ -36,16 +41,20 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
         workflows=[register(StartSystem, system)],
         crons=[Cron("system", StartSystem(), settings.system_cron, settings.system_time_zone)],
         crons_revision=1,
-        begin=beginning(owners),
+        begin=beginning(settings, owners, rotation),
     )
 
 
-def beginning(owners: Owners) -> Begin:
+def beginning(settings: MaintenanceSettings, owners: Owners, rotation: LogRotation) -> Begin:
     """Gives the parts what they stand on, for as long as the service runs."""
 
     @asynccontextmanager
     async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
         owners.give(Requests(surroundings.client))
+        archive = JetStreamObjects(
+            surroundings.client, subjects.LOG_ARCHIVE_BUCKET, replicas=settings.stream_replicas
+        )
+        rotation.give(Archiver(Path(settings.log_dir), archive, surroundings.pool))
         yield []
 
     return begin

@@ -97,7 +97,7 @@ class _Entry(msgspec.Struct):
     chunks: int = 0
     digest: str | None = None
     deleted: bool | None = False
-    headers: dict[str, str] | None = None
+    headers: dict[str, list[str]] | None = None
 
 
 class JetStreamObjects:
@@ -118,7 +118,8 @@ class JetStreamObjects:
         store = await self._exchange(f"open {self._bucket}", self._store)
         meta = ObjectMeta(
             name=name,
-            headers=dict(headers),
+            # Lists, as clients in Go write and read them.
+            headers={key: [value] for key, value in headers.items()},
             options=ObjectMetaOptions(max_chunk_size=CHUNK_BYTES),
         )
         try:
@@ -232,4 +233,5 @@ class JetStreamObjects:
 
 
 def _info(entry: _Entry) -> ObjectInfo:
-    return ObjectInfo(entry.name, entry.size, entry.headers or {})
+    headers = {key: values[0] for key, values in (entry.headers or {}).items() if values}
+    return ObjectInfo(entry.name, entry.size, headers)

@@ -60,6 +60,8 @@ MAY_PUBLISH = {
     "maintenance": [
         *of_service("maintenance", "WORKFLOWS_MAINTENANCE", "system"),
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
+        r"\$O\.log-archive\.[CM]\.one",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.OBJ_log-archive",
     ],
     "gateway": [
         rf"workflows\.{ANY_KIND}\.(start|signal\.one|control)",
@@ -90,6 +92,7 @@ MAY_PUBLISH = {
         r"\$JS\.API\.CONSUMER\.CREATE\.INGEST\.billing-ingest\.ingest\.billing\.>",
         rf"\$JS\.API\.CONSUMER\.(NAMES|LIST|INFO)\.{ANY_STREAM}(\.[\w-]+)?",
         r"\$JS\.API\.(INFO|STREAM\.(NAMES|LIST))",
+        r"\$JS\.API\.STREAM\.(INFO|MSG\.GET)\.OBJ_log-archive",
     ],
 }
 MAY_SUBSCRIBE = {
@@ -138,6 +141,8 @@ def tried() -> set[str]:
             found.add(subjects.status_subject(subjects.status_key(kind, "one")))
         for config in topology.streams(service, kinds):
             found |= set(map(one_of, config.subjects or []))
+    archive = topology.objects_bucket(subjects.LOG_ARCHIVE_BUCKET)
+    found |= set(map(one_of, archive.subjects or []))
     return found | set(api_subjects(found))
 
 
@@ -155,7 +160,7 @@ def api_subjects(kept: set[str]) -> Iterator[str]:
         for service, kinds in SERVICES.items()
         for config in topology.streams(service, kinds)
     }
-    for stream in streams:
+    for stream in streams | {subjects.objects_stream(subjects.LOG_ARCHIVE_BUCKET)}:
         yield from (f"$JS.API.STREAM.{verb}.{stream}" for verb in (*of_stream, "SNAPSHOT"))
         yield from (f"$JS.API.CONSUMER.{verb}.{stream}" for verb in ("NAMES", "LIST", "CREATE"))
         yield f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}"

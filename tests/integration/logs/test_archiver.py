@@ -200,7 +200,21 @@ async def test_two_replicas_at_once_archive_each_segment_once(depot: Depot) -> N
     refused = [each for each in results if isinstance(each, NotSent)]
     assert len(done) + len(refused) == 2
     assert sum(each.archived for each in done) == 5
+    assert sum(each.failed for each in done) == 0
     assert len(await depot.rows()) == len(await depot.objects.infos()) == 5
+
+
+async def test_while_another_replica_archives_nothing_is_touched(depot: Depot) -> None:
+    path = depot.write(age=OLD)
+    async with depot.pool.acquire() as connection:
+        other = LogArchiveStore(connection)
+        assert await other.try_lock()
+        with pytest.raises(NotSent):
+            await depot.archiver().archive(NOW, WEEK)
+        assert path.exists()
+        assert await depot.objects.infos() == []
+        await other.unlock()
+    assert (await depot.archiver().archive(NOW, WEEK)).archived == 1
 
 
 async def test_a_batch_ends_in_time_and_the_next_goes_on(depot: Depot) -> None:

@@ -47,6 +47,7 @@ from shared.runtime import health
 from shared.runtime.clocks import SystemClock
 from shared.runtime.config import ConfigurationError, Secret, load
 from shared.runtime.logging import configure
+from shared.runtime.segments import open_segments
 from shared.runtime.tracing import exporting
 from shared.runtime.virtual.member import Member, Unkept
 from shared.workflow.errors import Transient
@@ -188,10 +189,10 @@ def main() -> int:
     """The process, until SIGTERM or SIGINT; returns its exit code."""
     try:
         settings = load(GatewaySettings, os.environ)
+        configure("gateway", settings.log_level, open_segments("gateway", settings))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    configure("gateway", settings.log_level)
     try:
         with exporting("gateway", settings.otel_exporter_otlp_endpoint):
             failure = asyncio.run(_run(settings))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from services.maintenance.caches import Caches
+from services.maintenance.archive.archiver import Archiver
 from services.maintenance.config import MaintenanceSettings
 from services.maintenance.handlers.caches import CacheHandlers
 from services.maintenance.health.monitor import HealthMonitor
@@ -19,6 +21,9 @@ from services.maintenance.workflows.system import SystemMaintenanceWorkflow
 from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.requests import Requests
 from shared.messages.maintenance import HealthQuery
+from shared.jetstream.objects import JetStreamObjects
+from shared.jetstream.requests import Requests
+from shared.messages import subjects
 from shared.messages.workflows import StartSystem
 from shared.notify.plan import NoticePlan
 from shared.runtime.definition import Begin, OwnPart, ServiceDefinition
@@ -42,9 +47,10 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
         invalidate_cache=CacheInvalidation(caches),
         perform_health_checks=HealthChecks(),
     health = HealthMonitor(settings, owners, NOTICES)
+    rotation = LogRotation(settings.log_dir, settings.log_keep_days)
     system = SystemMaintenanceWorkflow(
         cleanup_database=DatabaseCleanup(),
-        rotate_logs=LogRotation(),
+        rotate_logs=rotation,
         invalidate_cache=CacheInvalidation(),
         perform_health_checks=HealthChecks(health.check),
         process_analytics=Analytics(),
@@ -69,12 +75,21 @@ def beginning(settings: MaintenanceSettings, owners: Owners, caches: Caches) -> 
 
 
 def beginning(owners: Owners, health: HealthMonitor) -> Begin:
+        begin=beginning(settings, owners, rotation),
+    )
+
+
+def beginning(settings: MaintenanceSettings, owners: Owners, rotation: LogRotation) -> Begin:
     """Gives the parts what they stand on, for as long as the service runs."""
 
     @asynccontextmanager
     async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
         owners.give(Requests(surroundings.client))
         caches.give(JetStreamCache(surroundings.client, replicas=settings.stream_replicas))
+        archive = JetStreamObjects(
+            surroundings.client, subjects.LOG_ARCHIVE_BUCKET, replicas=settings.stream_replicas
+        )
+        rotation.give(Archiver(Path(settings.log_dir), archive, surroundings.pool))
         yield []
         async with health.standing_on(surroundings):
             yield [health]

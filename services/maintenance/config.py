@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from shared.runtime.definition import Seconds, ServiceSettings
+from shared.runtime.definition import Days, ServiceSettings
 
 
 class MaintenanceSettings(ServiceSettings, frozen=True, kw_only=True):
@@ -34,3 +35,5 @@ class MaintenanceSettings(ServiceSettings, frozen=True, kw_only=True):
         ),
     ] = None
     """Of the gateway to look at; not set: it is not looked at."""
+    log_keep_days: Days = 7
+    """How long a closed log segment stays in LOG_DIR before it is archived."""

@@ -159,6 +159,8 @@ class Stack:
             "HTTP_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
         }
+        # What it prints is one file that nothing rotates; its segments are archived.
+        environment.setdefault("LOG_DIR", str(self._folder.segments))
         if service.has_database:
             environment["DATABASE_URL"] = self._databases[service.name]
         if service.name == "gateway":

@@ -127,6 +127,10 @@ def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]
     return (
         Right("ask the owners", _requests(services)),
         Right("look at JetStream's health", (f"{API}.INFO", *streams, *consumers)),
+    archive = subjects.LOG_ARCHIVE_BUCKET
+    return (
+        Right("ask the owners", _requests(services)),
+        Right("keep the log's archive", _keep_objects(archive)),
     )
 
 
@@ -188,6 +192,7 @@ def _operator(services: Mapping[str, Iterable[str]]) -> User:
                 tuple(f"{API}.{each.format(on)}" for on in streams for each in of_streams),
             ),
             Right("look into streams", tuple(map(_read, streams))),
+            Right("read the log's archive", _read_objects(subjects.LOG_ARCHIVE_BUCKET)),
             Right("watch facts", subscribe=_events(services)),
             Right("watch statuses", subscribe=_status_keys(kinds)),
             _hear(OPERATOR),
@@ -255,6 +260,21 @@ def _read_directly(stream: str, under: Iterable[str] | None = None) -> tuple[str
     """By any replica: messages under these subjects, else all."""
     root = f"{API}.DIRECT.GET.{stream}"
     return (root, f"{root}.>") if under is None else tuple(f"{root}.{each}" for each in under)
+
+
+def _keep_objects(bucket: str) -> tuple[str, ...]:
+    stream = subjects.objects_stream(bucket)
+    return (
+        subjects.object_chunks(bucket, "*"),
+        subjects.object_entries(bucket),
+        *(f"{API}.STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE", "PURGE")),
+        *_read_objects(bucket),
+    )
+
+
+def _read_objects(bucket: str) -> tuple[str, ...]:
+    stream = subjects.objects_stream(bucket)
+    return (f"{API}.STREAM.INFO.{stream}", _read(stream))
 
 
 def _within_inbox(user: str) -> str:

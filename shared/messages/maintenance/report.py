@@ -14,7 +14,15 @@ class DatabaseCleaned(Message, frozen=True, kw_only=True):
 
 
 class LogsRotated(Message, frozen=True, kw_only=True):
-    """`log_rotation`."""
+    """`log_rotation`: log segments that went from LOG_DIR into the archive."""
+
+    archived: int = 0
+    bytes: int = 0
+    """Of their files, before compression."""
+    failed: int = 0
+    """Segments that stay in LOG_DIR until the next run; the log says why."""
+    note: str | None = None
+    """Why there was nothing to do."""
 
 
 class CachesInvalidated(Message, frozen=True, kw_only=True):

@@ -68,6 +68,8 @@ MAY_PUBLISH = {
         rf"\$JS\.API\.(INFO|STREAM\.INFO\.{ANY_STREAM})",
         rf"\$JS\.API\.CONSUMER\.INFO\.WORKFLOWS_\w+\.{ANY_SERVICE}-(starts|wakes|controls)",
         rf"\$JS\.API\.CONSUMER\.INFO\.INGEST\.{ANY_SERVICE}-ingest",
+        r"\$O\.log-archive\.[CM]\.one",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.OBJ_log-archive",
     ],
     "gateway": [
         rf"workflows\.{ANY_KIND}\.(start|signal\.one|control)",
@@ -101,6 +103,7 @@ MAY_PUBLISH = {
         r"\$JS\.API\.CONSUMER\.CREATE\.INGEST\.billing-ingest\.ingest\.billing\.>",
         rf"\$JS\.API\.CONSUMER\.(NAMES|LIST|INFO)\.{ANY_STREAM}(\.[\w-]+)?",
         r"\$JS\.API\.(INFO|STREAM\.(NAMES|LIST))",
+        r"\$JS\.API\.STREAM\.(INFO|MSG\.GET)\.OBJ_log-archive",
     ],
 }
 MAY_SUBSCRIBE = {
@@ -150,6 +153,8 @@ def tried() -> set[str]:
         for config in topology.streams(service, kinds):
             found |= set(map(one_of, config.subjects or []))
     found |= {subjects.cache_generation("one"), subjects.cache_entry("one", "one", "one")}
+    archive = topology.objects_bucket(subjects.LOG_ARCHIVE_BUCKET)
+    found |= set(map(one_of, archive.subjects or []))
     return found | set(api_subjects(found))
 
 
@@ -168,6 +173,7 @@ def api_subjects(kept: set[str]) -> Iterator[str]:
         for config in topology.streams(service, kinds)
     }
     for stream in (*streams, subjects.CACHES_STREAM):
+    for stream in streams | {subjects.objects_stream(subjects.LOG_ARCHIVE_BUCKET)}:
         yield from (f"$JS.API.STREAM.{verb}.{stream}" for verb in (*of_stream, "SNAPSHOT"))
         yield from (f"$JS.API.CONSUMER.{verb}.{stream}" for verb in ("NAMES", "LIST", "CREATE"))
         yield f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}"

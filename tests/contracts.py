@@ -9,10 +9,10 @@ from types import ModuleType
 from typing import TypeAlias
 
 from services.billing import handlers as of_billing
-from services.maintenance.caches import Caches
-from services.maintenance.handlers.caches import CacheHandlers
 from services.maintenance.app import define
+from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
+from services.maintenance.handlers.caches import CacheHandlers
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
 from shared.messages import billing, maintenance, player, subjects

@@ -6,8 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.runtime.definition import Seconds, ServiceSettings
-from shared.runtime.definition import Days, ServiceSettings
+from shared.runtime.definition import Days, Seconds, ServiceSettings
 
 
 class MaintenanceSettings(ServiceSettings, frozen=True, kw_only=True):

@@ -106,6 +106,12 @@ def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]
     """What maintenance may do besides what every service does."""
     consumer = f"{subjects.EVENTS_STREAM}.{subjects.events_consumer(MAINTENANCE)}"
     of_consumer = tuple(f"{API}.CONSUMER.{verb}.{consumer}" for verb in ("CREATE", "MSG.NEXT"))
+    consumers = (
+        f"{API}.CONSUMER.INFO.{stream}.{each.name}"
+        for service, kinds in services.items()
+        for stream, each in topology.consumers(service, kinds)
+    )
+    streams = (f"{API}.STREAM.INFO.{stream}" for stream in _streams(services))
     return (
         Right("ask the owners", _requests(services)),
         Right(
@@ -118,19 +124,8 @@ def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]
         Right("take the facts of all services", (*of_consumer, f"$JS.ACK.{consumer}.>")),
         Right("know whether it has them all", (f"{API}.CONSUMER.INFO.{consumer}",)),
         Right("have a dead fact taken again", _events(services)),
-    consumers = (
-        f"{API}.CONSUMER.INFO.{stream}.{each.name}"
-        for service, kinds in services.items()
-        for stream, each in topology.consumers(service, kinds)
-    )
-    streams = (f"{API}.STREAM.INFO.{stream}" for stream in _streams(services))
-    return (
-        Right("ask the owners", _requests(services)),
         Right("look at JetStream's health", (f"{API}.INFO", *streams, *consumers)),
-    archive = subjects.LOG_ARCHIVE_BUCKET
-    return (
-        Right("ask the owners", _requests(services)),
-        Right("keep the log's archive", _keep_objects(archive)),
+        Right("keep the log's archive", _keep_objects(subjects.LOG_ARCHIVE_BUCKET)),
     )
 
 

@@ -162,6 +162,8 @@ async def ensure(
 async def ensure_caches(js: JetStreamContext, *, replicas: int = 1) -> None:
     """Makes the caches' bucket exist. Raises Transient while JetStream is away."""
     await _ensure_stream(js, replace(caches_bucket(), num_replicas=replicas))
+
+
 async def ensure_objects(js: JetStreamContext, bucket: str, *, replicas: int = 1) -> None:
     """Makes an object store exist. Raises Transient while JetStream is away."""
     await _ensure_stream(js, replace(objects_bucket(bucket), num_replicas=replicas))
@@ -217,6 +219,9 @@ def caches_bucket() -> StreamConfig:
         # back the values from before.
         storage=StorageType.MEMORY,
         max_msg_size=MAX_MESSAGE_BYTES,
+    )
+
+
 def objects_bucket(bucket: str) -> StreamConfig:
     """The stream of an object store, in the form every NATS client knows."""
     return StreamConfig(

@@ -146,6 +146,8 @@ def cache_generation(namespace: str) -> str:
 def cache_entry(namespace: str, generation: str, key: str) -> str:
     """Where the caches' bucket keeps a value; each part is one token."""
     return f"$KV.{CACHES_BUCKET}.{namespace}.{generation}.{key}"
+
+
 def objects_stream(bucket: str) -> str:
     """The stream under an object store, as every NATS client names it."""
     return f"OBJ_{bucket}"

@@ -6,6 +6,7 @@ from shared.messages.maintenance.caches import (
     Caches,
     CacheState,
     InvalidateCache,
+)
 from shared.messages.maintenance.health import (
     ComponentHealth,
     HealthChecked,
@@ -33,9 +34,9 @@ __all__ = [
     "ComponentHealth",
     "DatabaseCleaned",
     "HealthChecked",
-    "InvalidateCache",
     "HealthQuery",
     "HealthStatus",
+    "InvalidateCache",
     "LogsRotated",
     "SystemReport",
 ]

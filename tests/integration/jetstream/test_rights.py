@@ -172,8 +172,8 @@ def api_subjects(kept: set[str]) -> Iterator[str]:
         for service, kinds in SERVICES.items()
         for config in topology.streams(service, kinds)
     }
-    for stream in (*streams, subjects.CACHES_STREAM):
-    for stream in streams | {subjects.objects_stream(subjects.LOG_ARCHIVE_BUCKET)}:
+    archive = subjects.objects_stream(subjects.LOG_ARCHIVE_BUCKET)
+    for stream in (*streams, subjects.CACHES_STREAM, archive):
         yield from (f"$JS.API.STREAM.{verb}.{stream}" for verb in (*of_stream, "SNAPSHOT"))
         yield from (f"$JS.API.CONSUMER.{verb}.{stream}" for verb in ("NAMES", "LIST", "CREATE"))
         yield f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}"

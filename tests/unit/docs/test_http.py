@@ -28,7 +28,6 @@ from shared.messages import problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.runtime.config import Secret
-from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.clocks import ManualClock
 from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS, AnyRequest
 from tests.markdown import ROOT, Block, blocks, table
@@ -44,7 +43,6 @@ FORWARDED = (
     *dead_letters.TABLE,
     *health.TABLE,
 )
-HANDLERS: dict[str, AnyHandler | AnyErrand] = {
 HANDLERS: dict[str, AnyRequest] = {
     **{subjects.command("player", each.name): each for each in BUILTIN_COMMANDS},
     **{subjects.query("player", each.name): each for each in BUILTIN_QUERIES},

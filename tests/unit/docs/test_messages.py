@@ -26,7 +26,6 @@ from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.messages.events import Event, EventEnvelope
 from shared.messages.problems import Refused
-from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.clocks import ManualClock
 from shared.testing.memory_delivery import MemoryDelivery
 from shared.workflow.commands import read as read_command
@@ -123,7 +122,6 @@ def test_there_is_an_example_of_every_message_on_every_subject(contract: Contrac
     assert {block.about for block in RIGHT[contract.page] if "." in block.about[0]} == expected
 
 
-def rows(handlers: Iterable[AnyHandler | AnyErrand]) -> list[tuple[str, ...]]:
 def rows(handlers: Iterable[AnyRequest]) -> list[tuple[str, ...]]:
     return [
         (each.name, name_of(each.message), name_of(get_type_hints(each.handle)["return"]))
@@ -138,7 +136,7 @@ def name_of(message: type[Message]) -> str:
 @OF_EACH
 def test_the_tables_name_every_request_with_its_answer(contract: Contract) -> None:
     documented = table(contract.page, "name", "Struct", "answers")
-    own: list[AnyHandler | AnyErrand] = [*contract.commands, *contract.queries]
+    own: list[AnyRequest] = [*contract.commands, *contract.queries]
     if contract is PLAYER:
         own += [*contract.facts, *BUILTIN_COMMANDS, *BUILTIN_QUERIES]
     assert sorted(documented) == sorted(rows(own))

@@ -10,9 +10,7 @@ from typing import TypeAlias
 
 from services.billing import handlers as of_billing
 from services.maintenance.app import define
-from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
-from services.maintenance.handlers.caches import CacheHandlers
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
 from shared.messages import billing, maintenance, player, subjects
@@ -77,7 +75,6 @@ BILLING = Contract(
     of_billing.FACTS,
     of_billing.QUERIES,
 )
-OF_CACHES = CacheHandlers(Caches())
 _MAINTENANCE = define(
     load(
         MaintenanceSettings, {"NATS_URL": "nats://nowhere", "DATABASE_URL": "postgresql://nowhere"}
@@ -87,12 +84,9 @@ MAINTENANCE = Contract(
     "maintenance",
     "docs/messages-maintenance.md",
     maintenance,
-    OF_CACHES.errands(),
-    (),
-    OF_CACHES.queries(),
-    (),
-    (),
-    _MAINTENANCE.inquiries,
+    (*_MAINTENANCE.commands, *_MAINTENANCE.errands),
+    _MAINTENANCE.facts,
+    (*_MAINTENANCE.queries, *_MAINTENANCE.inquiries),
 )
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 

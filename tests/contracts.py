@@ -8,6 +8,7 @@ from time import monotonic
 from types import ModuleType
 
 from services.billing import handlers as of_billing
+from services.maintenance.handlers.analytics import QUERIES as ANALYTICS_QUERIES
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
 from shared.messages import billing, maintenance, player, subjects
@@ -69,7 +70,9 @@ BILLING = Contract(
     of_billing.FACTS,
     of_billing.QUERIES,
 )
-MAINTENANCE = Contract("maintenance", "docs/messages-maintenance.md", maintenance, (), (), ())
+MAINTENANCE = Contract(
+    "maintenance", "docs/messages-maintenance.md", maintenance, (), (), ANALYTICS_QUERIES
+)
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
 BUILTIN_COMMANDS = builtin.commands("player", ["player"])

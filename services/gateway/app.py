@@ -18,6 +18,7 @@ from services.gateway import middleware
 from services.gateway.config import GatewaySettings
 from services.gateway.routes import (
     achievements,
+    analytics,
     billing,
     dead_letters,
     forwarding,
@@ -112,6 +113,7 @@ def create_app(
         billing.TABLE,
         notices.TABLE,
         dead_letters.TABLE,
+        analytics.TABLE,
     ):
         app.add_routes(forwarding.routes(table, Requests(client)))
     return app

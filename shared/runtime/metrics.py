@@ -18,4 +18,7 @@ OUTBOX_UNSENT = Gauge("outbox_unsent_messages", "Messages that wait for the rela
 NOTICE_LETTERS = Counter(
     "notice_letters", "Attempts to send a notice by channel and outcome.", ["channel", "outcome"]
 )
+ANALYTICS_FACTS_TOO_LATE = Counter(
+    "analytics_facts_too_late", "Facts that came after those of their day were given up."
+)
 DEAD_LETTERS_OPEN = Gauge("dead_letters_open", "Dead letters to be replayed or discarded.")

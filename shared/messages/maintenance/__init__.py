@@ -1,5 +1,14 @@
 """Messages of the maintenance service."""
 
+from shared.messages.maintenance.analytics import (
+    AnalyticsBucket,
+    AnalyticsGrain,
+    AnalyticsMetric,
+    AnalyticsQuery,
+    AnalyticsReport,
+    AnalyticsSeries,
+    AnalyticsUnit,
+)
 from shared.messages.maintenance.report import (
     AnalyticsProcessed,
     CachesInvalidated,
@@ -10,7 +19,14 @@ from shared.messages.maintenance.report import (
 )
 
 __all__ = [
+    "AnalyticsBucket",
+    "AnalyticsGrain",
+    "AnalyticsMetric",
     "AnalyticsProcessed",
+    "AnalyticsQuery",
+    "AnalyticsReport",
+    "AnalyticsSeries",
+    "AnalyticsUnit",
     "CachesInvalidated",
     "DatabaseCleaned",
     "HealthChecked",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from shared.messages.base import Message
 from shared.messages.workflows import ErrorInfo
 
@@ -24,6 +26,11 @@ class HealthChecked(Message, frozen=True, kw_only=True):
 
 class AnalyticsProcessed(Message, frozen=True, kw_only=True):
     """`analytics`."""
+
+    buckets: int
+    """Hours and days whose numbers were made anew."""
+    closed_until: datetime | None
+    """Days before it are complete; None: no day is yet."""
 
 
 class SystemReport(Message, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from services.gateway.app import create_app
 from services.gateway.routes import (
     achievements,
+    analytics,
     billing,
     dead_letters,
     notices,
@@ -39,6 +40,7 @@ FORWARDED = (
     *billing.TABLE,
     *notices.TABLE,
     *dead_letters.TABLE,
+    *analytics.TABLE,
 )
 HANDLERS: dict[str, AnyHandler] = {
     **{subjects.command("player", each.name): each for each in BUILTIN_COMMANDS},

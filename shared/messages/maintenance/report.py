@@ -27,9 +27,9 @@ class HealthChecked(Message, frozen=True, kw_only=True):
 class AnalyticsProcessed(Message, frozen=True, kw_only=True):
     """`analytics`."""
 
-    buckets: int
+    buckets: int = 0
     """Hours and days whose numbers were made anew."""
-    closed_until: datetime | None
+    closed_until: datetime | None = None
     """Days before it are complete; None: no day is yet."""
 
 

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from services.gateway.app import create_app
 from services.gateway.routes import (
     achievements,
+    analytics,
     billing,
     caches,
     dead_letters,
@@ -42,6 +43,7 @@ FORWARDED = (
     *caches.TABLE,
     *dead_letters.TABLE,
     *health.TABLE,
+    *analytics.TABLE,
 )
 HANDLERS: dict[str, AnyRequest] = {
     **{subjects.command("player", each.name): each for each in BUILTIN_COMMANDS},

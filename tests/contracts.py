@@ -8,14 +8,18 @@ from time import monotonic
 from types import ModuleType
 
 from services.billing import handlers as of_billing
+from services.billing.handlers.persons import errands
+from services.billing.payments.late import Late
+from services.maintenance.handlers.persons import QUERIES as PERSONS
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
+from services.player.handlers.persons import ERRANDS as PLAYER_ERRANDS
 from shared.messages import billing, maintenance, player, subjects
 from shared.messages.base import Message
 from shared.messages.events import Event
 from shared.messages.workflows import TRIGGERS, Trigger
 from shared.runtime import builtin
-from shared.runtime.handling import AnyHandler
+from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.memory import MemoryStore
 
 
@@ -27,7 +31,7 @@ class Contract:
     page: str
     """Where its messages are documented."""
     module: ModuleType
-    commands: Sequence[AnyHandler]
+    commands: Sequence[AnyHandler | AnyErrand]
     facts: Sequence[AnyHandler]
     queries: Sequence[AnyHandler]
 
@@ -57,7 +61,7 @@ PLAYER = Contract(
     "player",
     "docs/messages.md",
     player,
-    PLAYER_COMMANDS,
+    (*PLAYER_COMMANDS, *PLAYER_ERRANDS),
     of_player.FACTS,
     of_player.QUERIES,
 )
@@ -65,11 +69,11 @@ BILLING = Contract(
     "billing",
     "docs/messages-billing.md",
     billing,
-    of_billing.commands({}),
+    (*of_billing.commands({}), *errands(Late("sandbox"))),
     of_billing.FACTS,
     of_billing.QUERIES,
 )
-MAINTENANCE = Contract("maintenance", "docs/messages-maintenance.md", maintenance, (), (), ())
+MAINTENANCE = Contract("maintenance", "docs/messages-maintenance.md", maintenance, (), (), PERSONS)
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
 BUILTIN_COMMANDS = builtin.commands("player", ["player"])

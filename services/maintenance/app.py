@@ -6,15 +6,21 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from services.maintenance.config import MaintenanceSettings
+from services.maintenance.handlers.persons import QUERIES
 from services.maintenance.owners import Owners
+from services.maintenance.persons import Documents, PersonOwners
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
 from services.maintenance.workflows.database import DatabaseCleanup
 from services.maintenance.workflows.health import HealthChecks
 from services.maintenance.workflows.logs import LogRotation
+from services.maintenance.workflows.person_erasure import PersonErasureWorkflow
+from services.maintenance.workflows.person_export import PersonExportWorkflow
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
+from shared.jetstream.objects import JetStreamObjects
 from shared.jetstream.requests import Requests
-from shared.messages.workflows import StartSystem
+from shared.messages import subjects
+from shared.messages.workflows import StartPersonErasure, StartPersonExport, StartSystem
 from shared.runtime.definition import Begin, OwnPart, ServiceDefinition
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.crons import Cron
@@ -23,7 +29,8 @@ from shared.workflow.registry import register
 
 def define(settings: MaintenanceSettings) -> ServiceDefinition:
     """The service under its settings."""
-    owners = Owners()
+    owners, documents = Owners(), Documents()
+    persons = PersonOwners(owners)
     system = SystemMaintenanceWorkflow(
         cleanup_database=DatabaseCleanup(),
         rotate_logs=LogRotation(),
@@ -33,19 +40,26 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
     )
     return ServiceDefinition(
         name="maintenance",
-        workflows=[register(StartSystem, system)],
+        workflows=[
+            register(StartSystem, system),
+            register(StartPersonExport, PersonExportWorkflow(persons, documents)),
+            register(StartPersonErasure, PersonErasureWorkflow(persons, documents)),
+        ],
+        queries=QUERIES,
         crons=[Cron("system", StartSystem(), settings.system_cron, settings.system_time_zone)],
         crons_revision=1,
-        begin=beginning(owners),
+        begin=beginning(owners, documents, settings.stream_replicas),
     )
 
 
-def beginning(owners: Owners) -> Begin:
+def beginning(owners: Owners, documents: Documents, replicas: int = 1) -> Begin:
     """Gives the parts what they stand on, for as long as the service runs."""
 
     @asynccontextmanager
     async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
         owners.give(Requests(surroundings.client))
+        client, bucket = surroundings.client, subjects.PERSON_EXPORTS_BUCKET
+        documents.give(JetStreamObjects(client, bucket, replicas=replicas))
         yield []
 
     return begin

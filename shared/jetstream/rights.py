@@ -104,7 +104,11 @@ def _maintenance(services: Mapping[str, Iterable[str]]) -> User:
 
 def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]:
     """What maintenance may do besides what every service does."""
-    return (Right("ask the owners", _requests(services)),)
+    exports = subjects.PERSON_EXPORTS_BUCKET
+    return (
+        Right("ask the owners", _requests(services)),
+        Right("keep what was exported about persons", _keep_objects(exports)),
+    )
 
 
 def _gateway(services: Mapping[str, Iterable[str]]) -> User:
@@ -117,6 +121,10 @@ def _gateway(services: Mapping[str, Iterable[str]]) -> User:
             Right("control workflows", tuple(map(subjects.control, kinds))),
             Right("create and read statuses", _status(kinds)),
             Right("ask services", _requests(services)),
+            Right(
+                "hand over what was exported about persons",
+                (_read(subjects.objects_stream(subjects.PERSON_EXPORTS_BUCKET)),),
+            ),
             Right("make the streams that keep starts", _make_streams(services)),
             _hear(GATEWAY),
         ),
@@ -219,6 +227,18 @@ def _read_directly(stream: str, under: Iterable[str] | None = None) -> tuple[str
     """By any replica: messages under these subjects, else all."""
     root = f"{API}.DIRECT.GET.{stream}"
     return (root, f"{root}.>") if under is None else tuple(f"{root}.{each}" for each in under)
+
+
+def _keep_objects(bucket: str) -> tuple[str, ...]:
+    stream = subjects.objects_stream(bucket)
+    verbs = ("CREATE", "UPDATE", "INFO", "PURGE")
+    return (
+        subjects.object_chunks(bucket, "*"),
+        subjects.object_entries(bucket),
+        *(f"{API}.STREAM.{verb}.{stream}" for verb in verbs),
+        _read(stream),
+        *_read_directly(stream),
+    )
 
 
 def _within_inbox(user: str) -> str:

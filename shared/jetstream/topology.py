@@ -27,6 +27,9 @@ DUPLICATE_WINDOW_SECONDS = 120.0
 EVENTS_SECONDS = 7 * 86_400.0
 """As long as the outbox keeps what was sent (rule 26)."""
 
+OBJECTS_SECONDS = {subjects.PERSON_EXPORTS_BUCKET: 7 * 86_400.0}
+"""How long a bucket keeps its objects; others keep them for good."""
+
 NAME_IN_USE = 10058
 """JetStream's error code for a stream that exists with other settings."""
 STREAM_NOT_FOUND = 10059
@@ -147,6 +150,11 @@ async def ensure(
     )
 
 
+async def ensure_objects(js: JetStreamContext, bucket: str, *, replicas: int = 1) -> None:
+    """Makes an object store exist. Raises Transient while JetStream is away."""
+    await _ensure_stream(js, replace(objects_bucket(bucket), num_replicas=replicas))
+
+
 async def created_at(js: JetStreamContext, stream: str) -> str:
     """When the stream was created: tells it from one of the same name made anew (rule 16).
 
@@ -178,6 +186,21 @@ def status_bucket() -> StreamConfig:
         storage=StorageType.FILE,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
         max_msg_size=MAX_MESSAGE_BYTES,
+    )
+
+
+def objects_bucket(bucket: str) -> StreamConfig:
+    """The stream of an object store, in the form every NATS client knows."""
+    return StreamConfig(
+        name=subjects.objects_stream(bucket),
+        subjects=[subjects.object_chunks(bucket, ">"), subjects.object_entries(bucket)],
+        allow_direct=True,
+        allow_rollup_hdrs=True,
+        discard=DiscardPolicy.NEW,
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        max_age=OBJECTS_SECONDS.get(bucket, 0.0),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+
 # Headers. The first is NATS's own, the next two are W3C Trace Context's; the others are ours.
 MESSAGE_ID = "Nats-Msg-Id"
 TRACEPARENT = "traceparent"
@@ -21,6 +23,10 @@ INGEST_STREAM = "INGEST"
 STATUS_BUCKET = "workflow-status"
 STATUS_STREAM = f"KV_{STATUS_BUCKET}"
 """The stream under the bucket, as every NATS client names it."""
+LOG_ARCHIVE_BUCKET = "log-archive"
+"""Object store of the log segments that are kept for long."""
+PERSON_EXPORTS_BUCKET = "person-exports"
+"""Object store of what was exported about persons, for a few days."""
 
 
 def start(kind: str) -> str:
@@ -120,6 +126,26 @@ def status_key(kind: str, workflow_id: str) -> str:
 def status_subject(key: str) -> str:
     """Where the status bucket keeps a key, as every NATS client does."""
     return f"$KV.{STATUS_BUCKET}.{key}"
+
+
+def objects_stream(bucket: str) -> str:
+    """The stream under an object store, as every NATS client names it."""
+    return f"OBJ_{bucket}"
+
+
+def object_chunks(bucket: str, upload: str) -> str:
+    """The pieces of one upload of an object."""
+    return f"$O.{bucket}.C.{upload}"
+
+
+def object_entry(bucket: str, name: str) -> str:
+    """What an object store knows of an object beside its pieces."""
+    return f"$O.{bucket}.M.{urlsafe_b64encode(name.encode()).decode()}"
+
+
+def object_entries(bucket: str) -> str:
+    """The same of every object."""
+    return f"$O.{bucket}.M.>"
 
 
 def clock_set() -> str:

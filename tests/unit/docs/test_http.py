@@ -17,6 +17,7 @@ from services.gateway.routes import (
     billing,
     dead_letters,
     notices,
+    persons,
     players,
     sessions,
 )
@@ -26,7 +27,7 @@ from shared.messages import problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.runtime.config import Secret
-from shared.runtime.handling import AnyHandler
+from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.clocks import ManualClock
 from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS
 from tests.markdown import ROOT, Block, blocks, table
@@ -38,9 +39,10 @@ FORWARDED = (
     *achievements.TABLE,
     *billing.TABLE,
     *notices.TABLE,
+    *persons.TABLE,
     *dead_letters.TABLE,
 )
-HANDLERS: dict[str, AnyHandler] = {
+HANDLERS: dict[str, AnyHandler | AnyErrand] = {
     **{subjects.command("player", each.name): each for each in BUILTIN_COMMANDS},
     **{subjects.query("player", each.name): each for each in BUILTIN_QUERIES},
     **{

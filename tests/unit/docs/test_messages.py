@@ -25,7 +25,7 @@ from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.messages.events import Event, EventEnvelope
 from shared.messages.problems import Refused
-from shared.runtime.handling import AnyHandler
+from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.clocks import ManualClock
 from shared.testing.memory_delivery import MemoryDelivery
 from shared.workflow.commands import read as read_command
@@ -120,7 +120,7 @@ def test_there_is_an_example_of_every_message_on_every_subject(contract: Contrac
     assert {block.about for block in RIGHT[contract.page] if "." in block.about[0]} == expected
 
 
-def rows(handlers: Iterable[AnyHandler]) -> list[tuple[str, ...]]:
+def rows(handlers: Iterable[AnyHandler | AnyErrand]) -> list[tuple[str, ...]]:
     return [
         (each.name, name_of(each.message), name_of(get_type_hints(each.handle)["return"]))
         for each in handlers

@@ -11,8 +11,6 @@ from uuid import UUID
 import msgspec
 
 from shared.messages.persons import (
-    PERSON_ERASED,
-    PERSON_HELD,
     ExportPerson,
     PersonOfErasure,
     PersonPart,
@@ -147,14 +145,14 @@ def check_present(held_by: str | None, *, erased: bool, field: str) -> None:
     """Raises Refused `person_erased` or `person_held`."""
     if erased:
         raise Refused(
-            PERSON_ERASED,
+            "person_erased",
             "this person was erased for good: create another one",
             status=410,
             field=field,
         )
     if held_by is not None:
         raise Refused(
-            PERSON_HELD,
+            "person_held",
             f"the erasure {held_by} of this person is under way: wait for its end, or terminate it "
             "with a rollback",
             status=409,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -62,7 +63,7 @@ async def town(make_database: MakeDatabase, nats_url: str) -> AsyncIterator[Town
         headers = {"Authorization": f"Bearer {API_KEY}"}
         app = create_app(client, Secret(API_KEY), SystemClock())
         http = await stack.enter_async_context(TestClient(TestServer(app), headers=headers))
-        pools = {}
+        pools: dict[str, asyncpg.Pool[asyncpg.Record]] = {}
         for name in names:
             url = environments[name]["DATABASE_URL"]
             pools[name] = await create_pool(url, size=2, name="witness", idle_timeout_seconds=30)

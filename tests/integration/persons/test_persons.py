@@ -7,13 +7,9 @@ import json
 from hashlib import sha256
 from uuid import uuid4
 
-import pytest
-
 from shared.jetstream.connection import jetstream
 from shared.messages import subjects
 from tests.integration.persons.town import LOOK_SECONDS, Person, Town
-
-pytestmark = pytest.mark.rule("maintenance-persons")
 
 
 async def cancel(town: Town, subscription: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,7 +81,7 @@ class Town:
         assert await task is None
 
     @asynccontextmanager
-    async def without(self, name: str) -> AsyncIterator[None]:
+    async def without(self, name: str) -> AsyncGenerator[None]:
         """While this service does not run."""
         await self.close(name)
         yield
@@ -234,7 +234,8 @@ async def streams_with(client: Client, words: list[str]) -> set[str]:
             except Exception:  # noqa: BLE001 - a message that was deleted
                 sequence += 1
                 continue
-            whole = (message.data or b"") + repr(message.headers).encode()
+            headers: Any = message.headers
+            whole = (message.data or b"") + repr(headers).encode()
             if any(word.encode() in whole for word in words):
                 found.add(name)
             sequence += 1

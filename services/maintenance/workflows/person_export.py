@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from services.maintenance.persons import Documents, PersonOwners, exported, owned
 from services.maintenance.store.persons import PersonStore
 from shared.messages.persons import PERSON_ERASED, PersonExported
@@ -9,7 +11,12 @@ from shared.messages.workflows import StartPersonExport
 from shared.workflow.call import Call
 from shared.workflow.context import WorkflowContext
 from shared.workflow.errors import NonRetryableError
+from shared.workflow.options import Retry
 from shared.workflow.step import Step
+
+ASKING = Retry(max_attempts=10, max_delay=timedelta(minutes=1))
+TIMEOUT = timedelta(minutes=10)
+"""For all pages of all services."""
 
 
 class PersonExportWorkflow:
@@ -24,7 +31,9 @@ class PersonExportWorkflow:
     async def run(self, ctx: WorkflowContext, start: StartPersonExport) -> PersonExported:
         """The document goes into the bucket; the journal holds its manifest alone."""
         await ctx.step("begin", self.begin, start)
-        manifest = await ctx.call("gather", self.gather, start, compensate=self.discard)
+        manifest = await ctx.options(retry=ASKING, timeout=TIMEOUT).call(
+            "gather", self.gather, start, compensate=self.discard
+        )
         await ctx.step("confirm", self.confirm, start)
         return manifest
 

@@ -60,8 +60,12 @@ MAY_PUBLISH = {
     "maintenance": [
         *of_service("maintenance", "WORKFLOWS_MAINTENANCE", "system"),
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
+        r"\$O\.person-exports\.(C|M)\.one",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.OBJ_person-exports",
+        r"\$JS\.API\.DIRECT\.GET\.OBJ_person-exports(\..*)?",
     ],
     "gateway": [
+        r"\$JS\.API\.STREAM\.MSG\.GET\.OBJ_person-exports",
         rf"workflows\.{ANY_KIND}\.(start|signal\.one|control)",
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
         rf"\$KV\.workflow-status\.{ANY_KIND}\.one",

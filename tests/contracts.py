@@ -10,6 +10,8 @@ from types import ModuleType
 from services.billing import handlers as of_billing
 from services.billing.handlers.persons import errands
 from services.billing.payments.late import Late
+from services.maintenance.caches import Caches
+from services.maintenance.handlers.caches import CacheHandlers
 from services.maintenance.handlers.persons import QUERIES as PERSONS
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
@@ -73,7 +75,15 @@ BILLING = Contract(
     of_billing.FACTS,
     of_billing.QUERIES,
 )
-MAINTENANCE = Contract("maintenance", "docs/messages-maintenance.md", maintenance, (), (), PERSONS)
+OF_CACHES = CacheHandlers(Caches())
+MAINTENANCE = Contract(
+    "maintenance",
+    "docs/messages-maintenance.md",
+    maintenance,
+    OF_CACHES.errands(),
+    (),
+    (*OF_CACHES.queries(), *PERSONS),
+)
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
 BUILTIN_COMMANDS = builtin.commands("player", ["player"])

@@ -82,6 +82,7 @@ RULES = {
     "billing-one-charge": "a period is charged once, by the provider's own books",
     "billing-this-customer": "a customer's run charges that customer alone",
     "billing-restored": "a database from a backup charges nobody again",
+    "maintenance-cache": "an old value is not written back, and nothing stays for ever",
 }
 
 LATER: dict[str, str] = {}

@@ -15,10 +15,12 @@ from aiohttp import web
 from nats.aio.client import Client
 
 from services.gateway import middleware
-from services.gateway.config import GatewaySettings
+from services.gateway.caching import CachedRequests
+from services.gateway.config import CACHE_SECONDS, GatewaySettings
 from services.gateway.routes import (
     achievements,
     billing,
+    caches,
     dead_letters,
     forwarding,
     notices,
@@ -33,6 +35,7 @@ from services.gateway.routes.webhooks import WebhookRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
+from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.connection import Unreachable, close, connect, jetstream
 from shared.jetstream.objects import JetStreamObjects
 from shared.jetstream.patience import Lost, Together
@@ -71,9 +74,11 @@ def create_app(
     stopping: asyncio.Event | None = None,
     triggers: Mapping[str, type[Trigger]] = TRIGGERS,
     lost: Lost | None = None,
+    cached: CachedRequests | None = None,
 ) -> web.Application:
     """The gateway on a connection. Once `stopping` is set it is not ready any more; `lost` makes
     the streams exist again."""
+    cached = cached or CachedRequests(JetStreamCache(client), ttl_seconds=CACHE_SECONDS)
     statuses = JetStreamStatusBucket(client, lost=lost)
     publisher = JetStreamPublisher(client, lost=lost)
     starter = Starter(statuses, publisher, clock)
@@ -118,9 +123,10 @@ def create_app(
         billing.TABLE,
         notices.TABLE,
         persons.TABLE,
+        caches.TABLE,
         dead_letters.TABLE,
     ):
-        app.add_routes(forwarding.routes(table, Requests(client)))
+        app.add_routes(forwarding.routes(table, Requests(client), cached))
     return app
 
 
@@ -156,6 +162,10 @@ class Gateway:
                 await self._business_clock(client),
                 stopping=self._stopping,
                 lost=Together(standing),
+                cached=CachedRequests(
+                    JetStreamCache(client, replicas=settings.stream_replicas),
+                    ttl_seconds=settings.cache_seconds,
+                ),
             )
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
             await runner.setup()

@@ -104,10 +104,22 @@ def _maintenance(services: Mapping[str, Iterable[str]]) -> User:
 
 def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]:
     """What maintenance may do besides what every service does."""
+    consumer = f"{subjects.EVENTS_STREAM}.{subjects.events_consumer(MAINTENANCE)}"
+    of_consumer = tuple(f"{API}.CONSUMER.{verb}.{consumer}" for verb in ("CREATE", "MSG.NEXT"))
     exports = subjects.PERSON_EXPORTS_BUCKET
     return (
         Right("ask the owners", _requests(services)),
         Right("keep what was exported about persons", _keep_objects(exports)),
+        Right(
+            "empty the caches",
+            (
+                *_caches(subjects.cache_generation("*")),
+                f"{API}.STREAM.PURGE.{subjects.CACHES_STREAM}",
+            ),
+        ),
+        Right("take the facts of all services", (*of_consumer, f"$JS.ACK.{consumer}.>")),
+        Right("know whether it has them all", (f"{API}.CONSUMER.INFO.{consumer}",)),
+        Right("have a dead fact taken again", _events(services)),
     )
 
 
@@ -126,6 +138,13 @@ def _gateway(services: Mapping[str, Iterable[str]]) -> User:
                 (_read(subjects.objects_stream(subjects.PERSON_EXPORTS_BUCKET)),),
             ),
             Right("make the streams that keep starts", _make_streams(services)),
+            Right(
+                "read through the caches",
+                (
+                    *_caches(subjects.cache_subjects()),
+                    *_read_directly(subjects.CACHES_STREAM, [subjects.cache_subjects()]),
+                ),
+            ),
             _hear(GATEWAY),
         ),
     )
@@ -217,6 +236,12 @@ def _make_consumers(services: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
         for service, kinds in services.items()
         for stream, each in topology.consumers(service, kinds)
     )
+
+
+def _caches(written: str) -> tuple[str, ...]:
+    stream = subjects.CACHES_STREAM
+    made = (f"{API}.STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE", "INFO"))
+    return (written, _read(stream), *made)
 
 
 def _read(stream: str) -> str:

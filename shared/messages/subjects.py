@@ -27,6 +27,8 @@ LOG_ARCHIVE_BUCKET = "log-archive"
 """Object store of the log segments that are kept for long."""
 PERSON_EXPORTS_BUCKET = "person-exports"
 """Object store of what was exported about persons, for a few days."""
+CACHES_BUCKET = "caches"
+CACHES_STREAM = f"KV_{CACHES_BUCKET}"
 
 
 def start(kind: str) -> str:
@@ -85,6 +87,11 @@ def controls_consumer(service: str) -> str:
 def ingest_consumer(service: str) -> str:
     """Durable consumer of the business facts that a service takes."""
     return f"{service}-ingest"
+
+
+def events_consumer(service: str) -> str:
+    """Durable consumer of the facts of others that a service hears."""
+    return f"{service}-events"
 
 
 def event(service: str, name: str) -> str:
@@ -146,6 +153,21 @@ def object_entry(bucket: str, name: str) -> str:
 def object_entries(bucket: str) -> str:
     """The same of every object."""
     return f"$O.{bucket}.M.>"
+
+
+def cache_subjects() -> str:
+    """All that the caches' bucket keeps."""
+    return f"$KV.{CACHES_BUCKET}.>"
+
+
+def cache_generation(namespace: str) -> str:
+    """Where the caches' bucket keeps the generation of a namespace."""
+    return f"$KV.{CACHES_BUCKET}.{namespace}.generation"
+
+
+def cache_entry(namespace: str, generation: str, key: str) -> str:
+    """Where the caches' bucket keeps a value; each part is one token."""
+    return f"$KV.{CACHES_BUCKET}.{namespace}.{generation}.{key}"
 
 
 def clock_set() -> str:

@@ -1,5 +1,12 @@
 """Messages of the maintenance service."""
 
+from shared.messages.maintenance.caches import (
+    AllCaches,
+    CacheName,
+    Caches,
+    CacheState,
+    InvalidateCache,
+)
 from shared.messages.maintenance.report import (
     AnalyticsProcessed,
     CachesInvalidated,
@@ -9,11 +16,19 @@ from shared.messages.maintenance.report import (
     SystemReport,
 )
 
+SERVICE = "maintenance"
+
 __all__ = [
+    "SERVICE",
+    "AllCaches",
     "AnalyticsProcessed",
+    "CacheName",
+    "CacheState",
+    "Caches",
     "CachesInvalidated",
     "DatabaseCleaned",
     "HealthChecked",
+    "InvalidateCache",
     "LogsRotated",
     "SystemReport",
 ]

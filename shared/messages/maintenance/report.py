@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import field
+
 from shared.messages.base import Message
 from shared.messages.workflows import ErrorInfo
 
@@ -16,6 +18,9 @@ class LogsRotated(Message, frozen=True, kw_only=True):
 
 class CachesInvalidated(Message, frozen=True, kw_only=True):
     """`cache_invalidation`."""
+
+    removed: dict[str, int] = field(default_factory=dict[str, int])
+    """How many entries, by namespace: those of generations that nobody reads any more."""
 
 
 class HealthChecked(Message, frozen=True, kw_only=True):

@@ -63,6 +63,11 @@ MAY_PUBLISH = {
         r"\$O\.person-exports\.(C|M)\.one",
         r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.OBJ_person-exports",
         r"\$JS\.API\.DIRECT\.GET\.OBJ_person-exports(\..*)?",
+        r"\$KV\.caches\.one\.generation",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.KV_caches",
+        rf"events\.{ANY_SERVICE}\.one",
+        r"\$JS\.API\.CONSUMER\.(CREATE|MSG\.NEXT|INFO)\.EVENTS\.maintenance-events",
+        r"\$JS\.ACK\.EVENTS\.maintenance-events\.1\.1\.1\.1\.1",
     ],
     "gateway": [
         r"\$JS\.API\.STREAM\.MSG\.GET\.OBJ_person-exports",
@@ -72,6 +77,9 @@ MAY_PUBLISH = {
         rf"\$JS\.API\.DIRECT\.GET\.KV_workflow-status\.\$KV\.workflow-status\.{ANY_KIND}\.one",
         r"\$JS\.API\.STREAM\.MSG\.GET\.KV_workflow-status",
         rf"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO)\.{ANY_STREAM}",
+        r"\$KV\.caches\.one\.(generation|one\.one)",
+        r"\$JS\.API\.DIRECT\.GET\.KV_caches\.\$KV\.caches\..*",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|MSG\.GET)\.KV_caches",
     ],
     "publisher": [
         rf"workflows\.{ANY_KIND}\.(start|signal\.one)",
@@ -142,6 +150,7 @@ def tried() -> set[str]:
             found.add(subjects.status_subject(subjects.status_key(kind, "one")))
         for config in topology.streams(service, kinds):
             found |= set(map(one_of, config.subjects or []))
+    found |= {subjects.cache_generation("one"), subjects.cache_entry("one", "one", "one")}
     return found | set(api_subjects(found))
 
 
@@ -152,14 +161,14 @@ def api_subjects(kept: set[str]) -> Iterator[str]:
     pairs = [
         (stream, config.name)
         for service, kinds in SERVICES.items()
-        for stream, config in topology.consumers(service, kinds)
+        for stream, config in topology.consumers(service, kinds, [subjects.event("*", "*")])
     ]
     streams = {
         config.name
         for service, kinds in SERVICES.items()
         for config in topology.streams(service, kinds)
     }
-    for stream in streams:
+    for stream in (*streams, subjects.CACHES_STREAM):
         yield from (f"$JS.API.STREAM.{verb}.{stream}" for verb in (*of_stream, "SNAPSHOT"))
         yield from (f"$JS.API.CONSUMER.{verb}.{stream}" for verb in ("NAMES", "LIST", "CREATE"))
         yield f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}"
@@ -168,7 +177,7 @@ def api_subjects(kept: set[str]) -> Iterator[str]:
         yield from (
             f"$JS.API.DIRECT.GET.{stream}.{subject}"
             for subject in kept
-            if subject.startswith(("workflows.", "$KV.workflow-status."))
+            if subject.startswith(("workflows.", "$KV."))
         )
     for stream, consumer in pairs:
         yield from (f"$JS.API.CONSUMER.{verb}.{stream}.{consumer}" for verb in of_consumer)

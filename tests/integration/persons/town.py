@@ -234,8 +234,7 @@ async def streams_with(client: Client, words: list[str]) -> set[str]:
             except Exception:  # noqa: BLE001 - a message that was deleted
                 sequence += 1
                 continue
-            headers: Any = message.headers
-            whole = (message.data or b"") + repr(headers).encode()
+            whole = (message.data or b"") + f"{message.headers}".encode()
             if any(word.encode() in whole for word in words):
                 found.add(name)
             sequence += 1

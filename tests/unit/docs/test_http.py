@@ -15,6 +15,7 @@ from services.gateway.app import create_app
 from services.gateway.routes import (
     achievements,
     billing,
+    caches,
     dead_letters,
     notices,
     persons,
@@ -40,6 +41,7 @@ FORWARDED = (
     *billing.TABLE,
     *notices.TABLE,
     *persons.TABLE,
+    *caches.TABLE,
     *dead_letters.TABLE,
 )
 HANDLERS: dict[str, AnyHandler | AnyErrand] = {

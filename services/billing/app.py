@@ -9,6 +9,7 @@ from services.billing import policy
 from services.billing.config import BillingSettings
 from services.billing.due import DueCustomers
 from services.billing.handlers import FACTS, QUERIES, commands
+from services.billing.handlers.persons import errands
 from services.billing.notices import plan
 from services.billing.payments.choosing import payment_provider
 from services.billing.payments.late import Late
@@ -51,6 +52,7 @@ def define(settings: BillingSettings) -> ServiceDefinition:
         commands=commands({late.name: late}, declines),
         queries=QUERIES,
         facts=FACTS,
+        errands=errands(late),
         crons=[sweep],
         crons_revision=1,
         notices=plan(),

@@ -11,16 +11,19 @@ from pathlib import Path
 from services.maintenance.archive.archiver import Archiver
 from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
-from services.maintenance.handlers import analytics
+from services.maintenance.handlers import analytics, persons
 from services.maintenance.handlers.caches import CacheHandlers
 from services.maintenance.health.monitor import HealthMonitor
 from services.maintenance.owners import Owners
+from services.maintenance.persons import Documents, PersonOwners
 from services.maintenance.rollups import Rollups
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
 from services.maintenance.workflows.database import DatabaseCleanup
 from services.maintenance.workflows.health import HealthChecks
 from services.maintenance.workflows.logs import LogRotation
+from services.maintenance.workflows.person_erasure import PersonErasureWorkflow
+from services.maintenance.workflows.person_export import PersonExportWorkflow
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
 from shared.jetstream.backlog import caught_up
 from shared.jetstream.cache import JetStreamCache
@@ -29,7 +32,7 @@ from shared.jetstream.objects import JetStreamObjects
 from shared.jetstream.requests import Requests
 from shared.messages import subjects
 from shared.messages.maintenance import HealthQuery
-from shared.messages.workflows import StartSystem
+from shared.messages.workflows import StartPersonErasure, StartPersonExport, StartSystem
 from shared.notify.plan import NoticePlan
 from shared.runtime.definition import OwnPart, ServiceDefinition
 from shared.runtime.handling import Errand
@@ -51,6 +54,7 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
         rotation=LogRotation(settings.log_dir, settings.log_keep_days),
     )
     of_caches = CacheHandlers(rooms.caches)
+    of_persons = PersonOwners(owners)
     system = SystemMaintenanceWorkflow(
         cleanup_database=DatabaseCleanup(),
         rotate_logs=rooms.rotation,
@@ -60,8 +64,12 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
     )
     return ServiceDefinition(
         name="maintenance",
-        workflows=[register(StartSystem, system)],
-        queries=[*of_caches.queries(), *analytics.QUERIES],
+        workflows=[
+            register(StartSystem, system),
+            register(StartPersonExport, PersonExportWorkflow(of_persons, rooms.exports)),
+            register(StartPersonErasure, PersonErasureWorkflow(of_persons, rooms.exports)),
+        ],
+        queries=[*of_caches.queries(), *analytics.QUERIES, *persons.QUERIES],
         errands=of_caches.errands(),
         events=[*of_caches.events(), *analytics.EVENTS],
         inquiries=[Errand("health", HealthQuery, rooms.health.health)],
@@ -81,6 +89,7 @@ class Rooms:
     health: HealthMonitor
     rotation: LogRotation
     caches: Caches = field(default_factory=Caches)
+    exports: Documents = field(default_factory=Documents)
     analytics: Analytics = field(default_factory=Analytics)
 
     @asynccontextmanager
@@ -91,6 +100,8 @@ class Rooms:
         self.caches.give(JetStreamCache(client, replicas=replicas))
         archive = JetStreamObjects(client, subjects.LOG_ARCHIVE_BUCKET, replicas=replicas)
         self.rotation.give(Archiver(Path(self.settings.log_dir), archive, surroundings.pool))
+        exports = JetStreamObjects(client, subjects.PERSON_EXPORTS_BUCKET, replicas=replicas)
+        self.exports.give(exports)
         rollups = self._rollups(surroundings)
         self.analytics.give(rollups)
         async with self.health.standing_on(surroundings):

@@ -20,6 +20,7 @@ from services.gateway.routes import (
     dead_letters,
     health,
     notices,
+    persons,
     players,
     sessions,
 )
@@ -40,6 +41,7 @@ FORWARDED = (
     *achievements.TABLE,
     *billing.TABLE,
     *notices.TABLE,
+    *persons.TABLE,
     *caches.TABLE,
     *dead_letters.TABLE,
     *health.TABLE,

@@ -21,6 +21,7 @@ from services.gateway.routes import (
     billing,
     dead_letters,
     forwarding,
+    invariants,
     notices,
     players,
     sessions,
@@ -112,6 +113,7 @@ def create_app(
         billing.TABLE,
         notices.TABLE,
         dead_letters.TABLE,
+        invariants.TABLE,
     ):
         app.add_routes(forwarding.routes(table, Requests(client)))
     return app

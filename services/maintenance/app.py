@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from services.maintenance.config import MaintenanceSettings
+from services.maintenance.handlers import invariants
 from services.maintenance.owners import Owners
+from services.maintenance.watch import InvariantWatch
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
 from services.maintenance.workflows.database import DatabaseCleanup
@@ -14,7 +16,9 @@ from services.maintenance.workflows.health import HealthChecks
 from services.maintenance.workflows.logs import LogRotation
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
 from shared.jetstream.requests import Requests
+from shared.jetstream.topology import kinds_by_service
 from shared.messages.workflows import StartSystem
+from shared.notify.plan import NoticePlan
 from shared.runtime.definition import Begin, OwnPart, ServiceDefinition
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.crons import Cron
@@ -36,16 +40,28 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
         workflows=[register(StartSystem, system)],
         crons=[Cron("system", StartSystem(), settings.system_cron, settings.system_time_zone)],
         crons_revision=1,
-        begin=beginning(owners),
+        commands=[*invariants.COMMANDS],
+        queries=[*invariants.QUERIES],
+        # All of them are for operators.
+        notices=NoticePlan(routes={"*": ["webhook"]}),
+        begin=beginning(owners, settings),
     )
 
 
-def beginning(owners: Owners) -> Begin:
+def beginning(owners: Owners, settings: MaintenanceSettings) -> Begin:
     """Gives the parts what they stand on, for as long as the service runs."""
 
     @asynccontextmanager
     async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
         owners.give(Requests(surroundings.client))
-        yield []
+        yield [
+            InvariantWatch(
+                surroundings.pool,
+                surroundings.clock,
+                owners,
+                kinds_by_service(),
+                interval_seconds=settings.invariants_seconds,
+            )
+        ]
 
     return begin

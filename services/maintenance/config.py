@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.runtime.definition import ServiceSettings
+from shared.runtime.definition import Seconds, ServiceSettings
 
 
 class MaintenanceSettings(ServiceSettings, frozen=True, kw_only=True):
@@ -20,3 +20,5 @@ class MaintenanceSettings(ServiceSettings, frozen=True, kw_only=True):
         str, Meta(description="an IANA name of a time zone, such as Europe/Berlin")
     ] = "UTC"
     """Of SYSTEM_CRON."""
+    invariants_seconds: Seconds = 300.0
+    """How often each service is asked what must never be; machine time."""

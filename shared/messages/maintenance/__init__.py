@@ -1,5 +1,13 @@
 """Messages of the maintenance service."""
 
+from shared.messages.maintenance.invariants import (
+    BrokenInvariant,
+    CheckInvariants,
+    InvariantResults,
+    InvariantResultsQuery,
+    ServiceInvariants,
+    StatusesCompared,
+)
 from shared.messages.maintenance.report import (
     AnalyticsProcessed,
     CachesInvalidated,
@@ -11,9 +19,15 @@ from shared.messages.maintenance.report import (
 
 __all__ = [
     "AnalyticsProcessed",
+    "BrokenInvariant",
     "CachesInvalidated",
+    "CheckInvariants",
     "DatabaseCleaned",
     "HealthChecked",
+    "InvariantResults",
+    "InvariantResultsQuery",
     "LogsRotated",
+    "ServiceInvariants",
+    "StatusesCompared",
     "SystemReport",
 ]

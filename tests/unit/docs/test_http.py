@@ -16,6 +16,7 @@ from services.gateway.routes import (
     achievements,
     billing,
     dead_letters,
+    invariants,
     notices,
     players,
     sessions,
@@ -38,6 +39,7 @@ FORWARDED = (
     *billing.TABLE,
     *notices.TABLE,
     *dead_letters.TABLE,
+    *invariants.TABLE,
 )
 HANDLERS: dict[str, Asked] = {
     **{

@@ -114,12 +114,12 @@ async def house(make_database: MakeDatabase, nats_url: str) -> AsyncIterator[Hou
         stops = {name: AsyncExitStack() for name in ("player", "billing", "maintenance")}
         environment = {"NATS_URL": nats_url, "HTTP_PORT": "0", "PAYMENT_PROVIDER": "sandbox"}
         environment |= {"SANDBOX_WEBHOOK_SECRET": "whsec_of_the_tests"}
-        for name in stops:
+        for name, service in stops.items():
             url = await make_database(name)
             databases[name] = await create_pool(url, size=4, name="test", idle_timeout_seconds=30)
             stack.callback(databases[name].terminate)
             environment["DATABASE_URL"] = url
-            service = await stack.enter_async_context(stops[name])
+            await stack.enter_async_context(service)
             if name == "player":
                 await service.enter_async_context(
                     running(player_service(), load(ServiceSettings, environment))
@@ -175,8 +175,11 @@ BREAKING = {
         INSERT INTO workflow_instances
             (kind, id, status, input, version, created_at, updated_at, started_at)
         VALUES ('player', 'forgotten', 'running', '{}', 1, now(), now(), now())
+        ON CONFLICT (kind, id) DO UPDATE SET finished_at = NULL, status = 'running', version = 3
         """,
-        "DELETE FROM workflow_instances",
+        """
+        UPDATE workflow_instances SET status = 'terminated', finished_at = now(), version = 2
+        """,
         "an_unfinished_instance_is_looked_after",
         "player.forgotten",
     ),

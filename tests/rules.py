@@ -83,6 +83,7 @@ RULES = {
     "billing-this-customer": "a customer's run charges that customer alone",
     "billing-restored": "a database from a backup charges nobody again",
     "maintenance-invariants": "what is broken is found, named, and told once; statuses are mended",
+    "maintenance-cache": "an old value is not written back, and nothing stays for ever",
 }
 
 LATER: dict[str, str] = {}

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
+from services.maintenance.archive.archiver import Archiver
+from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
 from services.maintenance.handlers import invariants
+from services.maintenance.handlers.caches import CacheHandlers
+from services.maintenance.health.monitor import HealthMonitor
 from services.maintenance.owners import Owners
 from services.maintenance.watch import InvariantWatch
 from services.maintenance.workflows.analytics import Analytics
@@ -15,53 +21,81 @@ from services.maintenance.workflows.database import DatabaseCleanup
 from services.maintenance.workflows.health import HealthChecks
 from services.maintenance.workflows.logs import LogRotation
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
+from shared.jetstream.cache import JetStreamCache
+from shared.jetstream.objects import JetStreamObjects
 from shared.jetstream.requests import Requests
 from shared.jetstream.topology import kinds_by_service
+from shared.messages import subjects
+from shared.messages.maintenance import HealthQuery
 from shared.messages.workflows import StartSystem
 from shared.notify.plan import NoticePlan
-from shared.runtime.definition import Begin, OwnPart, ServiceDefinition
+from shared.runtime.definition import OwnPart, ServiceDefinition
+from shared.runtime.handling import Errand
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.crons import Cron
 from shared.workflow.registry import register
+
+NOTICES = NoticePlan(routes={"*": ("mail", "webhook")})
+"""Operators hear of everything on every channel that is set up."""
 
 
 def define(settings: MaintenanceSettings) -> ServiceDefinition:
     """The service under its settings."""
     owners = Owners()
+    rooms = Rooms(
+        settings=settings,
+        owners=owners,
+        caches=Caches(),
+        health=HealthMonitor(settings, owners, NOTICES),
+        rotation=LogRotation(settings.log_dir, settings.log_keep_days),
+    )
+    of_caches = CacheHandlers(rooms.caches)
     system = SystemMaintenanceWorkflow(
         cleanup_database=DatabaseCleanup(),
-        rotate_logs=LogRotation(),
-        invalidate_cache=CacheInvalidation(),
-        perform_health_checks=HealthChecks(),
+        rotate_logs=rooms.rotation,
+        invalidate_cache=CacheInvalidation(rooms.caches),
+        perform_health_checks=HealthChecks(rooms.health.check),
         process_analytics=Analytics(),
     )
     return ServiceDefinition(
         name="maintenance",
         workflows=[register(StartSystem, system)],
+        commands=invariants.COMMANDS,
+        queries=(*of_caches.queries(), *invariants.QUERIES),
+        errands=of_caches.errands(),
+        events=of_caches.events(),
+        inquiries=[Errand("health", HealthQuery, rooms.health.health)],
         crons=[Cron("system", StartSystem(), settings.system_cron, settings.system_time_zone)],
         crons_revision=1,
-        commands=[*invariants.COMMANDS],
-        queries=[*invariants.QUERIES],
-        # All of them are for operators.
-        notices=NoticePlan(routes={"*": ["webhook"]}),
-        begin=beginning(owners, settings),
+        notices=NOTICES,
+        begin=rooms.begin,
     )
 
 
-def beginning(owners: Owners, settings: MaintenanceSettings) -> Begin:
-    """Gives the parts what they stand on, for as long as the service runs."""
+@dataclass(frozen=True)
+class Rooms:
+    """What workflows are made with before there is a NATS or a database."""
+
+    settings: MaintenanceSettings
+    owners: Owners
+    caches: Caches
+    health: HealthMonitor
+    rotation: LogRotation
 
     @asynccontextmanager
-    async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
-        owners.give(Requests(surroundings.client))
-        yield [
-            InvariantWatch(
-                surroundings.pool,
-                surroundings.clock,
-                owners,
-                kinds_by_service(),
-                interval_seconds=settings.invariants_seconds,
-            )
-        ]
-
-    return begin
+    async def begin(self, surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
+        """Gives each what it stands on, for as long as the service runs."""
+        client, replicas = surroundings.client, self.settings.stream_replicas
+        self.owners.give(Requests(client))
+        self.caches.give(JetStreamCache(client, replicas=replicas))
+        archive = JetStreamObjects(client, subjects.LOG_ARCHIVE_BUCKET, replicas=replicas)
+        self.rotation.give(Archiver(Path(self.settings.log_dir), archive, surroundings.pool))
+        watch = InvariantWatch(
+            surroundings.pool,
+            surroundings.clock,
+            self.owners,
+            kinds_by_service(),
+            interval_seconds=self.settings.invariants_seconds,
+        )
+        async with self.health.standing_on(surroundings):
+            yield [self.health, watch]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -50,8 +51,9 @@ class Backlog(NamedTuple):
     """Deliveries so far; grows with each."""
 
 
-async def backlog(js: JetStreamContext, stream: str) -> Backlog:
-    """The backlog of all consumers of a stream; a message that none takes is nobody's.
+async def backlog(js: JetStreamContext, stream: str, of: Collection[str] | None = None) -> Backlog:
+    """The backlog of all consumers of a stream, or of those named; a message that none takes is
+    nobody's.
 
     Raises Transient while JetStream or the stream is away.
     """
@@ -59,6 +61,7 @@ async def backlog(js: JetStreamContext, stream: str) -> Backlog:
         infos = await patiently(f"look at {stream}", lambda: js.consumers_info(stream))
     except NotFoundError as error:
         raise Transient(f"there is no stream {stream}") from error
+    infos = [info for info in infos if of is None or info.name in of]
     return Backlog(
         waiting=sum((info.num_pending or 0) + (info.num_ack_pending or 0) for info in infos),
         delivered=sum(info.delivered.consumer_seq for info in infos if info.delivered),

@@ -12,10 +12,14 @@ from shared.runtime import dead_letters
 from shared.runtime.handling import AnyErrand, AnyHandler, Handler, Work
 from shared.runtime.mending import mend_statuses
 from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
+from shared.runtime.readiness import READINESS
 from shared.runtime.schedules import ScheduleHandlers
 from shared.workflow.ports import InstanceStore
 from shared.workflow.projection import project
 from shared.workflow.records import InstanceKey
+
+INQUIRIES: tuple[AnyErrand, ...] = (READINESS,)
+"""Queries that are answered while PostgreSQL is away."""
 
 
 def commands(service: str, kinds: Iterable[str]) -> tuple[AnyHandler, ...]:

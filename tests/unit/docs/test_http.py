@@ -15,7 +15,9 @@ from services.gateway.app import create_app
 from services.gateway.routes import (
     achievements,
     billing,
+    caches,
     dead_letters,
+    health,
     invariants,
     notices,
     players,
@@ -28,7 +30,7 @@ from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.runtime.config import Secret
 from shared.testing.clocks import ManualClock
-from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS, Asked
+from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS, AnyRequest
 from tests.markdown import ROOT, Block, blocks, table
 
 PAGE = "docs/http.md"
@@ -38,10 +40,12 @@ FORWARDED = (
     *achievements.TABLE,
     *billing.TABLE,
     *notices.TABLE,
+    *caches.TABLE,
     *dead_letters.TABLE,
+    *health.TABLE,
     *invariants.TABLE,
 )
-HANDLERS: dict[str, Asked] = {
+HANDLERS: dict[str, AnyRequest] = {
     **{
         subjects.command(contract.service, each.name): each
         for contract in CONTRACTS

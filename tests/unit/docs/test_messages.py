@@ -18,6 +18,7 @@ from shared.messages import (
     notices,
     player,
     problems,
+    readiness,
     schedules,
     statuses,
     subjects,
@@ -38,7 +39,7 @@ from tests.contracts import (
     BUILTIN_QUERIES,
     CONTRACTS,
     PLAYER,
-    Asked,
+    AnyRequest,
     Contract,
 )
 from tests.markdown import Block, blocks, read, table
@@ -54,6 +55,7 @@ NAMED = {
         notices,
         player,
         problems,
+        readiness,
         schedules,
         statuses,
         workflows,
@@ -124,7 +126,7 @@ def test_there_is_an_example_of_every_message_on_every_subject(contract: Contrac
     assert {block.about for block in RIGHT[contract.page] if "." in block.about[0]} == expected
 
 
-def rows(handlers: Iterable[Asked]) -> list[tuple[str, ...]]:
+def rows(handlers: Iterable[AnyRequest]) -> list[tuple[str, ...]]:
     return [
         (each.name, name_of(each.message), name_of(get_type_hints(each.handle)["return"]))
         for each in handlers
@@ -138,7 +140,7 @@ def name_of(message: type[Message]) -> str:
 @OF_EACH
 def test_the_tables_name_every_request_with_its_answer(contract: Contract) -> None:
     documented = table(contract.page, "name", "Struct", "answers")
-    own: list[Asked] = [*contract.commands, *contract.queries]
+    own: list[AnyRequest] = [*contract.commands, *contract.queries]
     if contract is PLAYER:
         own += [*contract.facts, *BUILTIN_COMMANDS, *BUILTIN_QUERIES]
     assert sorted(documented) == sorted(rows(own))
@@ -166,7 +168,9 @@ def test_every_header_is_told() -> None:
     headers = {
         value
         for name, value in vars(subjects).items()
-        if name.isupper() and not name.startswith(("EVENTS", "INGEST", "STATUS_BUCKET", "STATUS_S"))
+        if name.isupper()
+        and not name.startswith(("EVENTS", "INGEST", "STATUS_BUCKET", "STATUS_S", "CACHES"))
+        and not name.startswith(("EVENTS", "INGEST", "LOG_ARCHIVE", "STATUS_BUCKET", "STATUS_S"))
     }
     assert {row[0] for row in table(PAGE, "header", "who sends it", "meaning")} == headers
 

@@ -19,6 +19,7 @@ from services.gateway.caching import CachedRequests
 from services.gateway.config import CACHE_SECONDS, GatewaySettings
 from services.gateway.routes import (
     achievements,
+    analytics,
     billing,
     caches,
     dead_letters,
@@ -123,6 +124,7 @@ def create_app(
         HEALTH,
         dead_letters.TABLE,
         invariants.TABLE,
+        analytics.TABLE,
     ):
         app.add_routes(forwarding.routes(table, Requests(client), cached))
     return app

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from services.maintenance.archive.archiver import Archiver
 from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
-from services.maintenance.handlers import invariants
+from services.maintenance.handlers import analytics, invariants
 from services.maintenance.handlers.caches import CacheHandlers
 from services.maintenance.health.monitor import HealthMonitor
 from services.maintenance.owners import Owners
+from services.maintenance.rollups import Rollups
 from services.maintenance.watch import InvariantWatch
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
@@ -21,7 +23,9 @@ from services.maintenance.workflows.database import DatabaseCleanup
 from services.maintenance.workflows.health import HealthChecks
 from services.maintenance.workflows.logs import LogRotation
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
+from shared.jetstream.backlog import caught_up
 from shared.jetstream.cache import JetStreamCache
+from shared.jetstream.connection import jetstream
 from shared.jetstream.objects import JetStreamObjects
 from shared.jetstream.requests import Requests
 from shared.jetstream.topology import kinds_by_service
@@ -45,7 +49,6 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
     rooms = Rooms(
         settings=settings,
         owners=owners,
-        caches=Caches(),
         health=HealthMonitor(settings, owners, NOTICES),
         rotation=LogRotation(settings.log_dir, settings.log_keep_days),
     )
@@ -55,15 +58,15 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
         rotate_logs=rooms.rotation,
         invalidate_cache=CacheInvalidation(rooms.caches),
         perform_health_checks=HealthChecks(rooms.health.check),
-        process_analytics=Analytics(),
+        process_analytics=rooms.analytics,
     )
     return ServiceDefinition(
         name="maintenance",
         workflows=[register(StartSystem, system)],
         commands=invariants.COMMANDS,
-        queries=(*of_caches.queries(), *invariants.QUERIES),
+        queries=[*of_caches.queries(), *analytics.QUERIES, *invariants.QUERIES],
         errands=of_caches.errands(),
-        events=of_caches.events(),
+        events=[*of_caches.events(), *analytics.EVENTS],
         inquiries=[Errand("health", HealthQuery, rooms.health.health)],
         crons=[Cron("system", StartSystem(), settings.system_cron, settings.system_time_zone)],
         crons_revision=1,
@@ -78,9 +81,10 @@ class Rooms:
 
     settings: MaintenanceSettings
     owners: Owners
-    caches: Caches
     health: HealthMonitor
     rotation: LogRotation
+    caches: Caches = field(default_factory=Caches)
+    analytics: Analytics = field(default_factory=Analytics)
 
     @asynccontextmanager
     async def begin(self, surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
@@ -90,12 +94,25 @@ class Rooms:
         self.caches.give(JetStreamCache(client, replicas=replicas))
         archive = JetStreamObjects(client, subjects.LOG_ARCHIVE_BUCKET, replicas=replicas)
         self.rotation.give(Archiver(Path(self.settings.log_dir), archive, surroundings.pool))
-        watch = InvariantWatch(
+        rollups = self._rollups(surroundings)
+        self.analytics.give(rollups)
+        async with self.health.standing_on(surroundings):
+            yield [self.health, rollups, self._watch(surroundings)]
+
+    def _watch(self, surroundings: Surroundings) -> InvariantWatch:
+        return InvariantWatch(
             surroundings.pool,
             surroundings.clock,
             self.owners,
             kinds_by_service(),
             interval_seconds=self.settings.invariants_seconds,
         )
-        async with self.health.standing_on(surroundings):
-            yield [self.health, watch]
+
+    def _rollups(self, surroundings: Surroundings) -> Rollups:
+        consumer = subjects.events_consumer("maintenance")
+        return Rollups(
+            surroundings.pool,
+            surroundings.clock,
+            partial(caught_up, jetstream(surroundings.client), subjects.EVENTS_STREAM, consumer),
+            interval_seconds=self.settings.rollup_seconds,
+        )

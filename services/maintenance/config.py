@@ -38,3 +38,5 @@ class MaintenanceSettings(ServiceSettings, frozen=True, kw_only=True):
     """Of the gateway to look at; not set: it is not looked at."""
     log_keep_days: Days = 7
     """How long a closed log segment stays in LOG_DIR before it is archived."""
+    rollup_seconds: Seconds = 300.0
+    """How often what has changed is rolled up, in machine time."""

@@ -42,6 +42,18 @@ async def oldest_at(client: Client, stream: str) -> datetime | None:
     return state.first_ts if state is not None and state.messages else None
 
 
+async def caught_up(js: JetStreamContext, stream: str, consumer: str) -> bool:
+    """Whether the consumer has settled all that the stream has for it.
+
+    Raises Transient while JetStream or the consumer is away.
+    """
+    try:
+        info = await patiently(f"look at {consumer}", lambda: js.consumer_info(stream, consumer))
+    except NotFoundError as error:
+        raise Transient(f"there is no consumer {consumer}") from error
+    return not (info.num_pending or info.num_ack_pending)
+
+
 class Backlog(NamedTuple):
     """What the consumers of a stream have before them, and behind them."""
 

@@ -24,6 +24,9 @@ COMPONENT_HEALTH = Gauge(
 COMPONENT_CHECK_SECONDS = Gauge(
     "component_check_seconds", "Machine time of the last check.", ["component"]
 )
+ANALYTICS_FACTS_TOO_LATE = Counter(
+    "analytics_facts_too_late", "Facts that came after those of their day were given up."
+)
 DEAD_LETTERS_OPEN = Gauge("dead_letters_open", "Dead letters to be replayed or discarded.")
 STATUS_DIFFERENCES = Counter(
     "status_differences",

@@ -1,5 +1,14 @@
 """Messages of the maintenance service."""
 
+from shared.messages.maintenance.analytics import (
+    AnalyticsBucket,
+    AnalyticsGrain,
+    AnalyticsMetric,
+    AnalyticsQuery,
+    AnalyticsReport,
+    AnalyticsSeries,
+    AnalyticsUnit,
+)
 from shared.messages.maintenance.caches import (
     AllCaches,
     CacheName,
@@ -34,7 +43,14 @@ SERVICE = "maintenance"
 __all__ = [
     "SERVICE",
     "AllCaches",
+    "AnalyticsBucket",
+    "AnalyticsGrain",
+    "AnalyticsMetric",
     "AnalyticsProcessed",
+    "AnalyticsQuery",
+    "AnalyticsReport",
+    "AnalyticsSeries",
+    "AnalyticsUnit",
     "BrokenInvariant",
     "CacheName",
     "CacheState",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec import field
 
 from shared.messages.base import Message
@@ -34,6 +36,11 @@ class CachesInvalidated(Message, frozen=True, kw_only=True):
 
 class AnalyticsProcessed(Message, frozen=True, kw_only=True):
     """`analytics`."""
+
+    buckets: int = 0
+    """Hours and days whose numbers were made anew."""
+    closed_until: datetime | None = None
+    """Days before it are complete; None: no day is yet."""
 
 
 class SystemReport(Message, frozen=True, kw_only=True):

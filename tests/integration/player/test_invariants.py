@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ async def play(game: Game) -> None:
     for days in (0, 1, 4):
         game.clock.advance(timedelta(days=days))
         await game.run(player_id)
-    given = {"player_id": player_id, "reason": "test"}
+    given: dict[str, Any] = {"player_id": player_id, "reason": "test"}
     await game.do(
         Message,
         "grant",

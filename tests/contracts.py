@@ -93,9 +93,12 @@ MAINTENANCE = Contract(
 )
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
-BUILTIN_COMMANDS = builtin.commands("player", ["player"])
+BUILTIN_COMMANDS: Sequence[AnyRequest] = (
+    *builtin.commands("player", ["player"]),
+    *builtin.errands(["player"]),
+)
 BUILTIN_QUERIES: Sequence[AnyRequest] = (
-    *builtin.queries("player", MemoryStore(monotonic)),
+    *builtin.queries("player", MemoryStore(monotonic), {}),
     *builtin.INQUIRIES,
 )
 """What every service answers beside its own."""

@@ -24,6 +24,7 @@ from services.gateway.routes import (
     caches,
     dead_letters,
     forwarding,
+    invariants,
     notices,
     persons,
     players,
@@ -129,6 +130,7 @@ def create_app(
         caches.TABLE,
         HEALTH,
         dead_letters.TABLE,
+        invariants.TABLE,
         analytics.TABLE,
     ):
         app.add_routes(forwarding.routes(table, Requests(client), cached))

@@ -11,12 +11,13 @@ from pathlib import Path
 from services.maintenance.archive.archiver import Archiver
 from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
-from services.maintenance.handlers import analytics, persons
+from services.maintenance.handlers import analytics, invariants, persons
 from services.maintenance.handlers.caches import CacheHandlers
 from services.maintenance.health.monitor import HealthMonitor
 from services.maintenance.owners import Owners
 from services.maintenance.persons import Documents, PersonOwners
 from services.maintenance.rollups import Rollups
+from services.maintenance.watch import InvariantWatch
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
 from services.maintenance.workflows.database import DatabaseCleanup
@@ -30,6 +31,7 @@ from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.connection import jetstream
 from shared.jetstream.objects import JetStreamObjects
 from shared.jetstream.requests import Requests
+from shared.jetstream.topology import kinds_by_service
 from shared.messages import subjects
 from shared.messages.maintenance import HealthQuery
 from shared.messages.workflows import StartPersonErasure, StartPersonExport, StartSystem
@@ -69,7 +71,13 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
             register(StartPersonExport, PersonExportWorkflow(of_persons, rooms.exports)),
             register(StartPersonErasure, PersonErasureWorkflow(of_persons, rooms.exports)),
         ],
-        queries=[*of_caches.queries(), *analytics.QUERIES, *persons.QUERIES],
+        commands=invariants.COMMANDS,
+        queries=[
+            *of_caches.queries(),
+            *analytics.QUERIES,
+            *invariants.QUERIES,
+            *persons.QUERIES,
+        ],
         errands=of_caches.errands(),
         events=[*of_caches.events(), *analytics.EVENTS],
         inquiries=[Errand("health", HealthQuery, rooms.health.health)],
@@ -105,7 +113,16 @@ class Rooms:
         rollups = self._rollups(surroundings)
         self.analytics.give(rollups)
         async with self.health.standing_on(surroundings):
-            yield [self.health, rollups]
+            yield [self.health, rollups, self._watch(surroundings)]
+
+    def _watch(self, surroundings: Surroundings) -> InvariantWatch:
+        return InvariantWatch(
+            surroundings.pool,
+            surroundings.clock,
+            self.owners,
+            kinds_by_service(),
+            interval_seconds=self.settings.invariants_seconds,
+        )
 
     def _rollups(self, surroundings: Surroundings) -> Rollups:
         consumer = subjects.events_consumer("maintenance")

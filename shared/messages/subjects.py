@@ -29,7 +29,6 @@ PERSON_EXPORTS_BUCKET = "person-exports"
 """Object store of what was exported about persons, for a few days."""
 CACHES_BUCKET = "caches"
 CACHES_STREAM = f"KV_{CACHES_BUCKET}"
-"""Object store of the log segments that are kept for long."""
 
 
 def start(kind: str) -> str:

@@ -22,6 +22,14 @@ from shared.messages.maintenance.health import (
     HealthQuery,
     HealthStatus,
 )
+from shared.messages.maintenance.invariants import (
+    BrokenInvariant,
+    CheckInvariants,
+    InvariantResults,
+    InvariantResultsQuery,
+    ServiceInvariants,
+    StatusesCompared,
+)
 from shared.messages.maintenance.report import (
     AnalyticsProcessed,
     CachesInvalidated,
@@ -43,16 +51,22 @@ __all__ = [
     "AnalyticsReport",
     "AnalyticsSeries",
     "AnalyticsUnit",
+    "BrokenInvariant",
     "CacheName",
     "CacheState",
     "Caches",
     "CachesInvalidated",
+    "CheckInvariants",
     "ComponentHealth",
     "DatabaseCleaned",
     "HealthChecked",
     "HealthQuery",
     "HealthStatus",
     "InvalidateCache",
+    "InvariantResults",
+    "InvariantResultsQuery",
     "LogsRotated",
+    "ServiceInvariants",
+    "StatusesCompared",
     "SystemReport",
 ]

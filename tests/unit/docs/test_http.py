@@ -19,6 +19,7 @@ from services.gateway.routes import (
     caches,
     dead_letters,
     health,
+    invariants,
     notices,
     persons,
     players,
@@ -45,11 +46,20 @@ FORWARDED = (
     *caches.TABLE,
     *dead_letters.TABLE,
     *health.TABLE,
+    *invariants.TABLE,
     *analytics.TABLE,
 )
 HANDLERS: dict[str, AnyRequest] = {
-    **{subjects.command("player", each.name): each for each in BUILTIN_COMMANDS},
-    **{subjects.query("player", each.name): each for each in BUILTIN_QUERIES},
+    **{
+        subjects.command(contract.service, each.name): each
+        for contract in CONTRACTS
+        for each in BUILTIN_COMMANDS
+    },
+    **{
+        subjects.query(contract.service, each.name): each
+        for contract in CONTRACTS
+        for each in BUILTIN_QUERIES
+    },
     **{
         subjects.command(contract.service, each.name): each
         for contract in CONTRACTS

@@ -13,6 +13,7 @@ from services.player.workflows.player import PlayerWorkflow
 from shared.messages import (
     billing,
     dead_letters,
+    invariants,
     maintenance,
     notices,
     persons,
@@ -20,6 +21,7 @@ from shared.messages import (
     problems,
     readiness,
     schedules,
+    statuses,
     subjects,
     workflows,
 )
@@ -49,6 +51,7 @@ NAMED = {
     for module in (
         billing,
         dead_letters,
+        invariants,
         maintenance,
         notices,
         persons,
@@ -56,6 +59,7 @@ NAMED = {
         problems,
         readiness,
         schedules,
+        statuses,
         workflows,
     )
     for name, value in vars(module).items()

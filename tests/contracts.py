@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 from types import ModuleType
+from typing import TypeAlias
 
 from services.billing import handlers as of_billing
 from services.player import handlers as of_player
@@ -15,8 +16,11 @@ from shared.messages.base import Message
 from shared.messages.events import Event
 from shared.messages.workflows import TRIGGERS, Trigger
 from shared.runtime import builtin
-from shared.runtime.handling import AnyHandler
+from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.memory import MemoryStore
+
+Asked: TypeAlias = AnyHandler | AnyErrand
+"""What carries out a request."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Contract:
     page: str
     """Where its messages are documented."""
     module: ModuleType
-    commands: Sequence[AnyHandler]
+    commands: Sequence[Asked]
     facts: Sequence[AnyHandler]
     queries: Sequence[AnyHandler]
 
@@ -72,6 +76,9 @@ BILLING = Contract(
 MAINTENANCE = Contract("maintenance", "docs/messages-maintenance.md", maintenance, (), (), ())
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
-BUILTIN_COMMANDS = builtin.commands("player", ["player"])
-BUILTIN_QUERIES = builtin.queries("player", MemoryStore(monotonic))
+BUILTIN_COMMANDS: tuple[Asked, ...] = (
+    *builtin.commands("player", ["player"]),
+    *builtin.errands(["player"]),
+)
+BUILTIN_QUERIES = builtin.queries("player", MemoryStore(monotonic), {})
 """What every service answers beside its own."""

@@ -14,6 +14,7 @@ from services.billing.payments.choosing import payment_provider
 from services.billing.payments.late import Late
 from services.billing.payments.pump import SandboxPump
 from services.billing.payments.sandbox import SandboxProvider
+from services.billing.store import INVARIANTS
 from services.billing.store.directory import PostgresDirectory
 from services.billing.workflows.billing_sweep import BillingSweepWorkflow
 from services.billing.workflows.customer import CustomerWorkflow
@@ -54,6 +55,7 @@ def define(settings: BillingSettings) -> ServiceDefinition:
         crons=[sweep],
         crons_revision=1,
         notices=plan(),
+        invariants=INVARIANTS,
         begin=beginning(settings, late, sweep),
     )
 

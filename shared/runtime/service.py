@@ -205,14 +205,17 @@ class Service:
                     subjects.command,
                     (*definition.commands, *builtin.commands(name, self._registry.kinds)),
                 ),
-                (subjects.query, (*definition.queries, *builtin.queries(name, store))),
+                (
+                    subjects.query,
+                    (*definition.queries, *builtin.queries(name, store, definition.invariants)),
+                ),
             )
             for handler in handlers
         } | {
             subjects.command(name, errand.name): answered(
                 errand.name, partial(run_errand, errand, surroundings)
             )
-            for errand in definition.errands
+            for errand in (*definition.errands, *builtin.errands(self._registry.kinds))
         }
         server = RequestServer(client, name, answers, max_in_flight=REQUEST_CONNECTIONS)
         await server.start()

@@ -26,9 +26,8 @@ from shared.messages import problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.runtime.config import Secret
-from shared.runtime.handling import AnyHandler
 from shared.testing.clocks import ManualClock
-from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS
+from tests.contracts import BUILTIN_COMMANDS, BUILTIN_QUERIES, CONTRACTS, Asked
 from tests.markdown import ROOT, Block, blocks, table
 
 PAGE = "docs/http.md"
@@ -40,9 +39,17 @@ FORWARDED = (
     *notices.TABLE,
     *dead_letters.TABLE,
 )
-HANDLERS: dict[str, AnyHandler] = {
-    **{subjects.command("player", each.name): each for each in BUILTIN_COMMANDS},
-    **{subjects.query("player", each.name): each for each in BUILTIN_QUERIES},
+HANDLERS: dict[str, Asked] = {
+    **{
+        subjects.command(contract.service, each.name): each
+        for contract in CONTRACTS
+        for each in BUILTIN_COMMANDS
+    },
+    **{
+        subjects.query(contract.service, each.name): each
+        for contract in CONTRACTS
+        for each in BUILTIN_QUERIES
+    },
     **{
         subjects.command(contract.service, each.name): each
         for contract in CONTRACTS

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TypeAlias
 
 from services.billing import handlers as of_billing
+from services.maintenance.handlers import retention as of_retention
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
 from shared.messages import billing, maintenance, player, subjects
@@ -73,7 +74,14 @@ BILLING = Contract(
     of_billing.FACTS,
     of_billing.QUERIES,
 )
-MAINTENANCE = Contract("maintenance", "docs/messages-maintenance.md", maintenance, (), (), ())
+MAINTENANCE = Contract(
+    "maintenance",
+    "docs/messages-maintenance.md",
+    maintenance,
+    of_retention.COMMANDS,
+    (),
+    of_retention.QUERIES,
+)
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
 BUILTIN_COMMANDS: tuple[Asked, ...] = (

@@ -23,6 +23,7 @@ from services.gateway.routes import (
     forwarding,
     notices,
     players,
+    retention,
     sessions,
 )
 from services.gateway.routes.controls import ControlRoutes
@@ -112,6 +113,7 @@ def create_app(
         billing.TABLE,
         notices.TABLE,
         dead_letters.TABLE,
+        retention.TABLE,
     ):
         app.add_routes(forwarding.routes(table, Requests(client)))
     return app

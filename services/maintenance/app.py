@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
+from services.maintenance.backlog import Backlog
 from services.maintenance.config import MaintenanceSettings
+from services.maintenance.handlers import retention
 from services.maintenance.owners import Owners
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
@@ -18,6 +20,7 @@ from shared.messages.workflows import StartSystem
 from shared.runtime.definition import Begin, OwnPart, ServiceDefinition
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.crons import Cron
+from shared.workflow.ports import Connection
 from shared.workflow.registry import register
 
 
@@ -25,7 +28,7 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
     """The service under its settings."""
     owners = Owners()
     system = SystemMaintenanceWorkflow(
-        cleanup_database=DatabaseCleanup(),
+        cleanup_database=DatabaseCleanup(owners, never_closed),
         rotate_logs=LogRotation(),
         invalidate_cache=CacheInvalidation(),
         perform_health_checks=HealthChecks(),
@@ -34,10 +37,16 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
     return ServiceDefinition(
         name="maintenance",
         workflows=[register(StartSystem, system)],
+        commands=retention.COMMANDS,
+        queries=retention.QUERIES,
         crons=[Cron("system", StartSystem(), settings.system_cron, settings.system_time_zone)],
         crons_revision=1,
         begin=beginning(owners),
     )
+
+
+async def never_closed(_connection: Connection) -> None:
+    """No analytics have run."""
 
 
 def beginning(owners: Owners) -> Begin:
@@ -46,6 +55,6 @@ def beginning(owners: Owners) -> Begin:
     @asynccontextmanager
     async def begin(surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
         owners.give(Requests(surroundings.client))
-        yield []
+        yield [Backlog(surroundings.pool, surroundings.clock)]
 
     return begin

@@ -18,6 +18,11 @@ OUTBOX_UNSENT = Gauge("outbox_unsent_messages", "Messages that wait for the rela
 NOTICE_LETTERS = Counter(
     "notice_letters", "Attempts to send a notice by channel and outcome.", ["channel", "outcome"]
 )
+RETENTION_BACKLOG_SECONDS = Gauge(
+    "retention_backlog_seconds",
+    "How long the oldest row has been overdue that retention left.",
+    ["owner", "policy"],
+)
 DEAD_LETTERS_OPEN = Gauge("dead_letters_open", "Dead letters to be replayed or discarded.")
 STATUS_DIFFERENCES = Counter(
     "status_differences",

@@ -194,7 +194,6 @@ class Service:
             RetentionStore(upkeep),
             statuses,
             self._clock,
-            journal_days=settings.journal_days,
             expire_unclaimed=store.expire_unclaimed,
         )
         self._spawn(stack, "retention", retention.run())
@@ -211,11 +210,13 @@ class Service:
                 ),
             )
             for handler in handlers
-        } | {
+        }
+        errands = builtin.errands(self._registry.kinds, definition.datasets)
+        answers |= {
             subjects.command(name, errand.name): answered(
                 errand.name, partial(run_errand, errand, surroundings)
             )
-            for errand in (*definition.errands, *builtin.errands(self._registry.kinds))
+            for errand in (*definition.errands, *errands)
         }
         server = RequestServer(client, name, answers, max_in_flight=REQUEST_CONNECTIONS)
         await server.start()

@@ -6,14 +6,26 @@ from shared.messages.maintenance.report import (
     DatabaseCleaned,
     HealthChecked,
     LogsRotated,
+    PolicyApplied,
     SystemReport,
+)
+from shared.messages.maintenance.retention import (
+    AllRetention,
+    RetentionPolicies,
+    RetentionPolicy,
+    SetRetention,
 )
 
 __all__ = [
+    "AllRetention",
     "AnalyticsProcessed",
     "CachesInvalidated",
     "DatabaseCleaned",
     "HealthChecked",
     "LogsRotated",
+    "PolicyApplied",
+    "RetentionPolicies",
+    "RetentionPolicy",
+    "SetRetention",
     "SystemReport",
 ]

@@ -6,8 +6,22 @@ from shared.messages.base import Message
 from shared.messages.workflows import ErrorInfo
 
 
+class PolicyApplied(Message, frozen=True, kw_only=True):
+    """What came of a retention policy."""
+
+    owner: str
+    name: str
+    deleted: int
+    done: bool
+    """Else the next run goes on."""
+
+
 class DatabaseCleaned(Message, frozen=True, kw_only=True):
-    """`database_cleanup`."""
+    """What the retention policies came to."""
+
+    policies: tuple[PolicyApplied, ...] = ()
+    """Those that were applied; what waits for analytics is not among them."""
+    failures: tuple[ErrorInfo, ...] = ()
 
 
 class LogsRotated(Message, frozen=True, kw_only=True):

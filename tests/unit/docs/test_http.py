@@ -18,6 +18,7 @@ from services.gateway.routes import (
     dead_letters,
     notices,
     players,
+    retention,
     sessions,
 )
 from services.gateway.routes.forwarding import ANY_SERVICE
@@ -36,6 +37,7 @@ FORWARDED = (
     *sessions.TABLE,
     *achievements.TABLE,
     *billing.TABLE,
+    *retention.TABLE,
     *notices.TABLE,
     *dead_letters.TABLE,
 )

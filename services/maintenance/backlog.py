@@ -42,10 +42,13 @@ class Backlog:
         now = self._clock.now()
         async with transient_trouble("backlog"), self._pool.acquire() as connection:
             policies = await RetentionStore(connection).policies()
+        # One that is off is not behind, whatever it was before.
+        metrics.RETENTION_BACKLOG_SECONDS.clear()
         for each in policies:
-            since = each.overdue_since
-            age = 0.0 if since is None else max(0.0, (now - since).total_seconds())
-            metrics.RETENTION_BACKLOG_SECONDS.labels(each.owner, each.name).set(age)
+            if each.enabled:
+                since = each.overdue_since or now
+                age = max(0.0, (now - since).total_seconds())
+                metrics.RETENTION_BACKLOG_SECONDS.labels(each.owner, each.name).set(age)
 
     async def earliest_at(self) -> datetime | None:
         """See OwnPart: it starts nothing."""

@@ -32,9 +32,9 @@ class RetentionApplied(Message, frozen=True, kw_only=True):
 
     deleted: int
     done: bool
-    """Whether nothing is left that is overdue and that nobody holds."""
+    """Whether nothing is left that may go and that nobody holds."""
     overdue_since: datetime | None = None
-    """When the oldest that is left had been kept long enough."""
+    """When the oldest that is left had been kept long enough, also if it may not go yet."""
 
 
 class Vacuum(Message, frozen=True, kw_only=True):

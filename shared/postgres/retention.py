@@ -55,10 +55,10 @@ FORGET_INSTANCES = """
 """
 
 FORGET_SENT = """
-    DELETE FROM outbox WHERE seq IN (
+    DELETE FROM outbox WHERE seq = ANY(ARRAY(
         SELECT seq FROM outbox
         WHERE sent_at < $1
-        ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+        ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED))
     RETURNING 1
 """
 

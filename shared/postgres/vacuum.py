@@ -20,9 +20,6 @@ LOOSE = """
     ORDER BY relname
 """
 
-SKIPPED = "lock not available"
-"""The server's words; it gives them the state of a warning of any kind."""
-
 
 class VacuumStore:
     """Both raise Transient while PostgreSQL is away."""
@@ -41,7 +38,7 @@ class VacuumStore:
 
         def listen(_: Any, message: Any) -> None:
             nonlocal skipped
-            skipped = skipped or SKIPPED in str(message)
+            skipped = skipped or message.sqlstate == asyncpg.LockNotAvailableError.sqlstate
 
         async with self._connection() as connection:
             connection.add_log_listener(listen)

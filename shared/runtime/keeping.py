@@ -97,14 +97,14 @@ async def apply(
     had done."""
     now = await dataset.now(surroundings) if dataset.now else surroundings.clock.now()
     keep = timedelta(seconds=asked.keep_seconds)
-    before = cutoff(now, keep, asked.not_after)
+    before, overdue_before = cutoff(now, keep, asked.not_after), now - keep
     ends = monotonic() + asked.budget_seconds
     deleted = taken = await dataset.delete(surroundings, before, batch)
     while taken == batch and monotonic() < ends:
         taken = await dataset.delete(surroundings, before, batch)
         deleted += taken
     oldest = await dataset.oldest(surroundings)
-    overdue = oldest is not None and oldest < before
+    overdue = oldest is not None and oldest < overdue_before
     return RetentionApplied(
         deleted=deleted,
         done=taken < batch,

@@ -14,12 +14,20 @@ _ALL = f"SELECT {_COLUMNS} FROM retention_policies ORDER BY position"  # noqa: S
 
 _SET = f"""
     UPDATE retention_policies SET keep_seconds = coalesce($3, keep_seconds),
-        enabled = coalesce($4, enabled), updated_at = $5, updated_by = $6
+        enabled = coalesce($4, enabled), updated_at = $5, updated_by = $6,
+        overdue_since = CASE WHEN coalesce($4, enabled) THEN
+            overdue_since + (coalesce($3, keep_seconds) - keep_seconds) * interval '1 second' END
     WHERE owner = $1 AND name = $2 RETURNING {_COLUMNS}
 """  # noqa: S608
 
 _APPLIED = """
     UPDATE retention_policies SET applied_at = $3, overdue_since = $4
+    WHERE owner = $1 AND name = $2
+"""
+
+# What was not looked at may be overdue since it was last known not to be.
+_LEFT = """
+    UPDATE retention_policies SET overdue_since = coalesce(overdue_since, applied_at, $3)
     WHERE owner = $1 AND name = $2
 """
 
@@ -47,3 +55,7 @@ class RetentionStore:
     ) -> None:
         """Keeps what came of applying it."""
         await self._connection.execute(_APPLIED, owner, name, at, overdue_since)
+
+    async def left(self, owner: str, name: str, at: datetime) -> None:
+        """Keeps that it was not applied: it counts as overdue from when nothing last was."""
+        await self._connection.execute(_LEFT, owner, name, at)

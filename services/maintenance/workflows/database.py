@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TypeAlias, TypeVar
 
@@ -11,6 +11,7 @@ import msgspec
 
 from services.maintenance.owners import Owners
 from services.maintenance.store.retention import RetentionStore
+from shared.jetstream.requests import Unavailable
 from shared.messages.maintenance.report import DatabaseCleaned, PolicyApplied
 from shared.messages.maintenance.retention import RetentionPolicy
 from shared.messages.problems import Refused
@@ -28,6 +29,8 @@ T = TypeVar("T")
 ClosedUntil: TypeAlias = "Callable[[Connection], Awaitable[datetime | None]]"
 """Up to when analytics are closed; None where they never ran."""
 
+NOTHING_CLOSED = datetime(1970, 1, 1, tzinfo=UTC)
+"""Asked for up to then, an owner deletes nothing and tells what is overdue."""
 POLICY_SECONDS = 60.0
 """Machine time for one policy in one run; the next run goes on."""
 REQUEST_SECONDS = 5.0
@@ -50,40 +53,58 @@ class DatabaseCleanup:
         self._closed_until = closed_until
 
     async def __call__(self, ctx: WorkflowContext) -> DatabaseCleaned:
-        """See Part. An owner that fails hinders no other policy, and is told of."""
+        """See Part. A policy that fails hinders no other; an owner that does not answer is asked
+        for nothing more by this run."""
         plan = await ctx.step("retention_policies", self.plan)
-        calls = ctx.options(retry=RETRY, timeout=timedelta(seconds=2 * POLICY_SECONDS))
         applied: list[PolicyApplied] = []
-        failures: list[ErrorInfo] = []
+        failures: list[StepFailed] = []
+        silent: set[str] = set()
         for policy in plan.policies:
-            if policy.gated and plan.closed_until is None:
-                continue
-            try:
-                applied.append(await self._apply(ctx, calls, policy, plan.closed_until))
-            except StepFailed as failed:
-                failures.append(_told(failed))
-        vacuums = ctx.options(retry=RETRY, timeout=timedelta(seconds=VACUUM_SECONDS + 30))
+            if policy.owner not in silent:
+                try:
+                    applied.append(await self._apply(ctx, policy, plan.closed_until))
+                    continue
+                except StepFailed as failed:
+                    failures.append(failed)
+                    if failed.name == Unavailable.__name__:
+                        silent.add(policy.owner)
+            await ctx.step(f"left_{policy.owner}_{policy.name}", self.leave, policy)
+        skipped: list[str] = []
         for owner in dict.fromkeys(policy.owner for policy in plan.policies):
-            try:
-                await vacuums.call(f"vacuum_{owner}", self.vacuum, owner)
-            except StepFailed as failed:
-                failures.append(_told(failed))
-        return DatabaseCleaned(policies=tuple(applied), failures=tuple(failures))
+            if owner not in silent:
+                try:
+                    skipped += await self._vacuum(ctx, owner)
+                except StepFailed as failed:
+                    failures.append(failed)
+        return DatabaseCleaned(
+            policies=tuple(applied),
+            skipped_tables=tuple(skipped),
+            failures=tuple(
+                ErrorInfo(name=each.name, message=each.message, step=each.step) for each in failures
+            ),
+        )
 
     async def _apply(
-        self,
-        ctx: WorkflowContext,
-        calls: WorkflowContext,
-        policy: RetentionPolicy,
-        closed_until: datetime | None,
+        self, ctx: WorkflowContext, policy: RetentionPolicy, closed_until: datetime | None
     ) -> PolicyApplied:
         name = f"{policy.owner}_{policy.name}"
-        not_after = closed_until if policy.gated else None
+        not_after = (closed_until or NOTHING_CLOSED) if policy.gated else None
+        calls = ctx.options(retry=RETRY, timeout=timedelta(seconds=2 * POLICY_SECONDS))
         applied = await calls.call(f"retention_{name}", self.apply, policy, not_after)
         await ctx.step(f"applied_{name}", self.keep, policy, applied)
         return PolicyApplied(
-            owner=policy.owner, name=policy.name, deleted=applied.deleted, done=applied.done
+            owner=policy.owner,
+            name=policy.name,
+            deleted=applied.deleted,
+            done=applied.done,
+            overdue_since=applied.overdue_since,
         )
+
+    async def _vacuum(self, ctx: WorkflowContext, owner: str) -> list[str]:
+        """Tables of the owner that somebody held, with its name."""
+        calls = ctx.options(retry=RETRY, timeout=timedelta(seconds=VACUUM_SECONDS + 30))
+        vacuumed = await calls.call(f"vacuum_{owner}", self.vacuum, owner)
+        return [f"{owner}.{table}" for table in vacuumed.skipped]
 
     async def plan(self, step: Step) -> Plan:
         """The policies in force, and how far analytics have come."""
@@ -121,6 +142,10 @@ class DatabaseCleanup:
         store = RetentionStore(step.connection)
         await store.applied(policy.owner, policy.name, step.now, applied.overdue_since)
 
+    async def leave(self, step: Step, policy: RetentionPolicy) -> None:
+        """Keeps that it was not applied."""
+        await RetentionStore(step.connection).left(policy.owner, policy.name, step.now)
+
     async def vacuum(self, _call: Call, owner: str) -> Vacuumed:
         """Has an owner give room back."""
         return await _asking(
@@ -136,7 +161,3 @@ async def _asking(asking: Awaitable[T]) -> T:
         return await asking
     except Refused as refused:
         raise NonRetryableError(refused.code, refused.detail) from refused
-
-
-def _told(failed: StepFailed) -> ErrorInfo:
-    return ErrorInfo(name=failed.name, message=failed.message, step=failed.step)

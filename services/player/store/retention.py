@@ -33,6 +33,8 @@ _OF_AGE = """
     SELECT id FROM {} WHERE created_at < $1
     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
 """
+# An array is taken to be short, whatever the table's size: its rows are found by their key.
+_DELETE = "DELETE FROM {table} WHERE id = ANY(ARRAY({overdue})) RETURNING 1"
 _OLDEST = "SELECT created_at FROM {} ORDER BY created_at LIMIT 1"
 
 
@@ -50,7 +52,7 @@ def datasets() -> tuple[Dataset, ...]:
 
 def _dataset(name: str, table: str, overdue: str, oldest: str) -> Dataset:
     async def delete(surroundings: Surroundings, before: datetime, limit: int) -> int:
-        statement = f"DELETE FROM {table} WHERE id IN ({overdue}) RETURNING 1"  # noqa: S608
+        statement = _DELETE.format(table=table, overdue=overdue)
         async with transient_trouble(name), surroundings.pool.acquire() as connection:
             return len(await connection.fetch(statement, before, limit))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from shared.messages.base import Message
 from shared.messages.workflows import ErrorInfo
 
@@ -14,13 +16,17 @@ class PolicyApplied(Message, frozen=True, kw_only=True):
     deleted: int
     done: bool
     """Else the next run goes on."""
+    overdue_since: datetime | None = None
+    """Of what is left, also where it waits for analytics or is held."""
 
 
 class DatabaseCleaned(Message, frozen=True, kw_only=True):
     """What the retention policies came to."""
 
     policies: tuple[PolicyApplied, ...] = ()
-    """Those that were applied; what waits for analytics is not among them."""
+    """Those that were applied."""
+    skipped_tables: tuple[str, ...] = ()
+    """As `owner.table`: not vacuumed, since somebody held them."""
     failures: tuple[ErrorInfo, ...] = ()
 
 

@@ -35,7 +35,8 @@ class RetentionPolicy(Message, frozen=True, kw_only=True):
     applied_at: datetime | None = None
     """When it was last applied."""
     overdue_since: datetime | None = None
-    """Since when something was overdue that was then left."""
+    """Since when something is overdue that was then left. Where the owner did not answer: since
+    when something may be."""
 
 
 class RetentionPolicies(Message, frozen=True, kw_only=True):

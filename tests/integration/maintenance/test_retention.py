@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -13,8 +13,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 from nats.aio.client import Client
+from prometheus_client import REGISTRY
 
 import services.maintenance
+from services.maintenance.backlog import Backlog
 from services.maintenance.owners import Owners
 from services.maintenance.store.retention import RetentionStore
 from services.maintenance.workflows.analytics import Analytics
@@ -121,7 +123,7 @@ async def test_a_day_that_is_not_closed_is_left_and_told_of(game: Surroundings) 
     applied = await apply(dataset("messages"), game, month("messages", not_after=late))
     assert (applied.deleted, applied.done) == (2, True)
     assert await game.pool.fetchval("SELECT count(*) FROM messages") == 3
-    assert applied.overdue_since is None  # of what the gate lets through nothing is left
+    assert applied.overdue_since == late + timedelta(days=30)
 
 
 async def test_cut_off_between_batches_it_goes_on_where_it_was(game: Surroundings) -> None:
@@ -202,11 +204,13 @@ class Recorded(Owners):
         super().__init__()
         self.asked: list[tuple[str, ApplyRetention]] = []
         self.vacuumed: list[str] = []
+        self.unanswered = 0
 
     async def command(
         self, service: str, name: str, message: Message, reply: type[T], **_: Any
     ) -> T:
         if service == "billing":
+            self.unanswered += 1
             raise Unavailable("nobody answers", carried_out=False)
         if isinstance(message, ApplyRetention):
             self.asked.append((service, message))
@@ -214,7 +218,7 @@ class Recorded(Owners):
             more = message.name == "messages" and len(self.asked) == 1
             return cast("T", RetentionApplied(deleted=3, done=not more))
         self.vacuumed.append(service)
-        return cast("T", Vacuumed(tables=(), skipped=()))
+        return cast("T", Vacuumed(tables=(), skipped=("messages",) * (service == "player")))
 
 
 def upkeep(owners: Owners, closed_until: datetime | None) -> SystemMaintenanceWorkflow:
@@ -251,23 +255,33 @@ async def test_each_policy_is_applied_at_its_owner_until_nothing_is_left(servers
     assert owners.asked[4][1] == ApplyRetention(name="guest_sessions", keep_seconds=86_400)
     assert (cleaned.policies[0].name, cleaned.policies[0].deleted) == ("messages", 6)
     assert owners.vacuumed == ["player", "maintenance"]
-    # Who does not answer fails alone.
-    assert [each.step for each in cleaned.failures] == [
-        "retention_billing_instances",
-        "retention_billing_outbox",
-        "vacuum_billing",
-    ]
+    assert cleaned.skipped_tables == ("player.messages",)
     assert [each.owner for each in cleaned.policies].count("maintenance") == 2
 
 
-async def test_while_analytics_never_ran_what_they_need_stays(servers: Servers) -> None:
+async def test_an_owner_that_does_not_answer_fails_alone_and_is_asked_for_nothing_more(
+    servers: Servers,
+) -> None:
+    owners = Recorded()
+    cleaned = await clean(servers, owners, NOW)
+    [failure] = cleaned.failures
+    assert (failure.step, failure.name) == ("retention_billing_instances", "Unavailable")
+    assert owners.unanswered == 3  # the attempts of one call
+    assert "billing" not in {each.owner for each in cleaned.policies}
+
+
+async def test_while_analytics_never_ran_what_they_need_stays_and_is_told_of(
+    game: Surroundings, servers: Servers
+) -> None:
     owners = Recorded()
     await clean(servers, owners, None)
-    assert [each.name for service, each in owners.asked if service == "player"] == [
-        "guest_sessions",
-        "instances",
-        "outbox",
-    ]
+    gated = {each.name: each for _, each in owners.asked if each.not_after is not None}
+    assert sorted(gated) == ["event_logs", "messages", "sessions"]
+    overdue = CUTOFF - timedelta(days=365)
+    await say(game, 3, overdue)
+    assert await apply(dataset("messages"), game, gated["messages"]) == RetentionApplied(
+        deleted=0, done=True, overdue_since=overdue + timedelta(days=30)
+    )
 
 
 async def test_a_policy_that_an_operator_changed_counts_and_one_that_is_off_does_not(
@@ -284,3 +298,74 @@ async def test_a_policy_that_an_operator_changed_counts_and_one_that_is_off_does
     assert (off.keep_seconds, off.enabled) == (604_800, False)
     assert await store.set(SetRetention(owner="nobody", name="x", enabled=True), NOW, "a") is None
     await connection.close()
+
+
+@dataclass
+class Policies:
+    """Their table, and what the metric says of one."""
+
+    pool: asyncpg.Pool[asyncpg.Record]
+    clock: ManualClock
+
+    @property
+    def store(self) -> RetentionStore:
+        return RetentionStore(self.pool)
+
+    async def backlog(self) -> float | None:
+        await Backlog(self.pool, self.clock).tick()
+        return REGISTRY.get_sample_value(
+            "retention_backlog_seconds", {"owner": "player", "policy": "messages"}
+        )
+
+
+@pytest.fixture
+async def policies(make_database: MakeDatabase) -> AsyncIterator[Policies]:
+    pool = await create_pool(
+        await make_database("maintenance"), size=1, name="test", idle_timeout_seconds=30
+    )
+    yield Policies(pool, ManualClock(NOW))
+    pool.terminate()
+
+
+OF_MESSAGES = ("player", "messages")
+HOUR = timedelta(hours=1)
+
+
+async def test_the_backlog_grows_until_a_run_leaves_nothing(policies: Policies) -> None:
+    await policies.store.applied(*OF_MESSAGES, NOW, NOW - HOUR)
+    assert await policies.backlog() == 3600
+    policies.clock.advance(HOUR)
+    assert await policies.backlog() == 7200
+    await policies.store.applied(*OF_MESSAGES, policies.clock.now(), None)
+    assert await policies.backlog() == 0
+    policies.clock.advance(HOUR)
+    assert await policies.backlog() == 0
+
+
+async def test_where_the_owner_does_not_answer_the_backlog_grows_from_what_was_last_known(
+    policies: Policies,
+) -> None:
+    assert await policies.backlog() == 0
+    await policies.store.left(*OF_MESSAGES, NOW)
+    policies.clock.advance(HOUR)
+    assert await policies.backlog() == 3600
+    await policies.store.applied(*OF_MESSAGES, NOW, None)
+    await policies.store.left(*OF_MESSAGES, policies.clock.now())
+    assert await policies.backlog() == 3600
+    await policies.store.applied(*OF_MESSAGES, NOW, NOW - HOUR)
+    await policies.store.left(*OF_MESSAGES, policies.clock.now())
+    assert await policies.backlog() == 7200
+
+
+async def test_the_backlog_goes_with_what_an_operator_sets(policies: Policies) -> None:
+    async def change(**to: Any) -> None:
+        owner, name = OF_MESSAGES
+        assert await policies.store.set(SetRetention(owner=owner, name=name, **to), NOW, "ann")
+
+    await policies.store.applied(*OF_MESSAGES, NOW, NOW - 3 * HOUR)
+    await change(keep_seconds=MONTH + 3600)
+    assert await policies.backlog() == 7200
+    await change(enabled=False)
+    assert await policies.backlog() is None
+    await change(enabled=True)
+    assert await policies.backlog() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -93,14 +94,18 @@ def errands(datasets: Sequence[Dataset], *, batch: int = BATCH) -> tuple[AnyErra
 async def apply(
     dataset: Dataset, surroundings: Surroundings, asked: ApplyRetention, batch: int = BATCH
 ) -> RetentionApplied:
-    """Batch after batch until nothing is left or the time is used up; cut off, it has done what it
-    had done."""
+    """Batch after batch until nothing is left or the time is used up, with a rest as long as the
+    batch before each: others get half of the server at least. Cut off, it has done what it had
+    done."""
     now = await dataset.now(surroundings) if dataset.now else surroundings.clock.now()
     keep = timedelta(seconds=asked.keep_seconds)
     before, overdue_before = cutoff(now, keep, asked.not_after), now - keep
     ends = monotonic() + asked.budget_seconds
+    began = monotonic()
     deleted = taken = await dataset.delete(surroundings, before, batch)
     while taken == batch and monotonic() < ends:
+        await asyncio.sleep(monotonic() - began)
+        began = monotonic()
         taken = await dataset.delete(surroundings, before, batch)
         deleted += taken
     oldest = await dataset.oldest(surroundings)

@@ -28,6 +28,7 @@ from services.gateway.routes import (
     notices,
     persons,
     players,
+    retention,
     sessions,
 )
 from services.gateway.routes.controls import ControlRoutes
@@ -132,6 +133,7 @@ def create_app(
         dead_letters.TABLE,
         invariants.TABLE,
         analytics.TABLE,
+        retention.TABLE,
     ):
         app.add_routes(forwarding.routes(table, Requests(client), cached))
     return app

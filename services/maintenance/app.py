@@ -9,14 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from services.maintenance.archive.archiver import Archiver
+from services.maintenance.backlog import Backlog
 from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
-from services.maintenance.handlers import analytics, invariants, persons
+from services.maintenance.handlers import analytics, invariants, persons, retention
 from services.maintenance.handlers.caches import CacheHandlers
 from services.maintenance.health.monitor import HealthMonitor
 from services.maintenance.owners import Owners
 from services.maintenance.persons import Documents, PersonOwners
 from services.maintenance.rollups import Rollups
+from services.maintenance.store.analytics import closed_until
 from services.maintenance.watch import InvariantWatch
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
@@ -58,7 +60,7 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
     of_caches = CacheHandlers(rooms.caches)
     of_persons = PersonOwners(owners)
     system = SystemMaintenanceWorkflow(
-        cleanup_database=DatabaseCleanup(),
+        cleanup_database=DatabaseCleanup(owners, closed_until),
         rotate_logs=rooms.rotation,
         invalidate_cache=CacheInvalidation(rooms.caches),
         perform_health_checks=HealthChecks(rooms.health.check),
@@ -71,12 +73,13 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
             register(StartPersonExport, PersonExportWorkflow(of_persons, rooms.exports)),
             register(StartPersonErasure, PersonErasureWorkflow(of_persons, rooms.exports)),
         ],
-        commands=invariants.COMMANDS,
+        commands=[*invariants.COMMANDS, *retention.COMMANDS],
         queries=[
             *of_caches.queries(),
             *analytics.QUERIES,
             *invariants.QUERIES,
             *persons.QUERIES,
+            *retention.QUERIES,
         ],
         errands=of_caches.errands(),
         events=[*of_caches.events(), *analytics.EVENTS],
@@ -113,7 +116,8 @@ class Rooms:
         rollups = self._rollups(surroundings)
         self.analytics.give(rollups)
         async with self.health.standing_on(surroundings):
-            yield [self.health, rollups, self._watch(surroundings)]
+            backlog = Backlog(surroundings.pool, surroundings.clock)
+            yield [self.health, rollups, self._watch(surroundings), backlog]
 
     def _watch(self, surroundings: Surroundings) -> InvariantWatch:
         return InvariantWatch(

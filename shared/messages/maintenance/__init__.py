@@ -35,7 +35,14 @@ from shared.messages.maintenance.report import (
     CachesInvalidated,
     DatabaseCleaned,
     LogsRotated,
+    PolicyApplied,
     SystemReport,
+)
+from shared.messages.maintenance.retention import (
+    AllRetention,
+    RetentionPolicies,
+    RetentionPolicy,
+    SetRetention,
 )
 
 SERVICE = "maintenance"
@@ -43,6 +50,7 @@ SERVICE = "maintenance"
 __all__ = [
     "SERVICE",
     "AllCaches",
+    "AllRetention",
     "AnalyticsBucket",
     "AnalyticsGrain",
     "AnalyticsMetric",
@@ -66,7 +74,11 @@ __all__ = [
     "InvariantResults",
     "InvariantResultsQuery",
     "LogsRotated",
+    "PolicyApplied",
+    "RetentionPolicies",
+    "RetentionPolicy",
     "ServiceInvariants",
+    "SetRetention",
     "StatusesCompared",
     "SystemReport",
 ]

@@ -12,11 +12,21 @@ import asyncpg
 import structlog
 
 from services.maintenance.owners import Owners
-from services.maintenance.rules.invariants import news, notice, of_statuses, silent
+from services.maintenance.rules.invariants import (
+    ANSWERS,
+    LOOKED_AT,
+    is_told,
+    news,
+    notice,
+    of_statuses,
+    silent,
+)
 from services.maintenance.store.invariants import ResultStore, Turn
 from shared.jetstream.requests import Unavailable
 from shared.messages.invariants import AllInvariants, Violation, Violations
+from shared.messages.maintenance import BrokenInvariant
 from shared.messages.problems import Refused
+from shared.messages.readiness import Readiness, ReadinessQuery
 from shared.messages.statuses import MendStatuses, StatusDifference, StatusesMended
 from shared.postgres.notices import NoticeStore
 from shared.postgres.trouble import transient_trouble
@@ -140,14 +150,25 @@ class InvariantWatch:
 
     async def _keep_silence(self, turn: Turn, reason: str) -> None:
         """Nothing is known of the service but that: what was broken is taken to be so."""
-        violation = silent(turn.service, reason)
+        violation = silent(turn.service, reason, ready=await self._is_ready(turn.service))
         async with self._transaction() as connection:
             store = ResultStore(connection)
             nothing = StatusesMended(checked=0, differed=0, mended=0, cursor=turn.cursor)
             if not await store.keep(turn, {}, nothing):
                 return
-            if (violation.invariant, violation.subject) not in await store.broken(turn.service):
+            known = await store.broken(turn.service)
+            for each in {ANSWERS, LOOKED_AT} - {violation.invariant}:
+                if (each, turn.service) in known:
+                    await self._restore(connection, turn, known[each, turn.service])
+            if (violation.invariant, violation.subject) not in known:
                 await self._break(connection, turn, violation)
+
+    async def _is_ready(self, service: str) -> bool:
+        try:
+            readiness = await self._owners.query(service, "readiness", ReadinessQuery(), Readiness)
+        except (Unavailable, Refused):
+            return False
+        return readiness.postgresql == "pass"
 
     async def _keep(self, turn: Turn, found: Violations, statuses: StatusesMended) -> None:
         all_found = Violations(
@@ -162,28 +183,33 @@ class InvariantWatch:
             for violation in changed.broken:
                 await self._break(connection, turn, violation)
             for key in changed.restored:
-                was = known[key]
-                violation = Violation(
-                    invariant=was.invariant, subject=was.subject, detail=was.detail
-                )
-                await store.take_away(turn.service, *key)
-                await NoticeStore(connection).post(
-                    notice("invariant_restored", turn.service, violation, was.since),
-                    self._clock.now(),
-                )
-                log.info("invariant_restored", of=turn.service, invariant=key[0], subject=key[1])
+                await self._restore(connection, turn, known[key])
 
     async def _break(self, connection: Connection, turn: Turn, violation: Violation) -> None:
         await ResultStore(connection).add(turn.service, violation, turn.asked_at)
-        await NoticeStore(connection).post(
-            notice("invariant_broken", turn.service, violation, turn.asked_at), self._clock.now()
-        )
+        await self._tell(connection, "invariant_broken", turn, violation, turn.asked_at)
         log.error(
             "invariant_broken",
             of=turn.service,
             invariant=violation.invariant,
             subject=violation.subject,
         )
+
+    async def _restore(self, connection: Connection, turn: Turn, was: BrokenInvariant) -> None:
+        violation = Violation(invariant=was.invariant, subject=was.subject, detail=was.detail)
+        await ResultStore(connection).take_away(turn.service, was.invariant, was.subject)
+        await self._tell(connection, "invariant_restored", turn, violation, was.since)
+        log.info(
+            "invariant_restored", of=turn.service, invariant=was.invariant, subject=was.subject
+        )
+
+    async def _tell(
+        self, connection: Connection, name: str, turn: Turn, violation: Violation, since: datetime
+    ) -> None:
+        if is_told(violation.invariant):
+            await NoticeStore(connection).post(
+                notice(name, turn.service, violation, since), self._clock.now()
+            )
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[Connection]:

@@ -12,32 +12,35 @@ _abandoned: set[asyncio.Task[Any]] = set()
 """Kept here, since the loop alone would let go of them."""
 
 
-async def bounded(work: Coroutine[Any, Any, T], seconds: float) -> T:
+async def bounded(
+    work: Coroutine[Any, Any, T], seconds: float, left: set[asyncio.Task[Any]] = _abandoned
+) -> T:
     """What the work comes to. Raises TimeoutError after `seconds`.
 
     asyncio.timeout would wait until the work has taken note of its cancellation, and a library that
-    is about to say goodbye to a frozen server never does: such work is left behind.
+    is about to say goodbye to a frozen server never does: such work is left behind, in `left` until
+    it ends.
     """
     task = asyncio.create_task(work)
     try:
         done, _ = await asyncio.wait([task], timeout=seconds)
     except asyncio.CancelledError:
-        _abandon(task)
+        _abandon(task, left)
         raise
     if done:
         return task.result()
-    _abandon(task)
+    _abandon(task, left)
     raise TimeoutError(f"no answer within {seconds:g} s")
 
 
-def _abandon(task: asyncio.Task[Any]) -> None:
+def _abandon(task: asyncio.Task[Any], left: set[asyncio.Task[Any]]) -> None:
     task.cancel()
-    _abandoned.add(task)
-    task.add_done_callback(_forget)
+    left.add(task)
+    task.add_done_callback(left.discard)
+    task.add_done_callback(_take_note)
 
 
-def _forget(task: asyncio.Task[Any]) -> None:
-    _abandoned.discard(task)
+def _take_note(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
-        # Taken note of, or the loop would report it as never looked at.
+        # Or the loop would report it as never looked at.
         task.exception()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import asyncpg
 
 from shared.postgres.transaction import PooledConnection, advisory_lock_id
@@ -65,5 +67,7 @@ class Lead:
 
     async def _end(self, session: PooledConnection) -> None:
         # Ended, not given back: in the pool it would keep the lock for whoever gets it.
-        session.terminate()
+        # The pool takes back by itself one whose server has hung up.
+        with suppress(asyncpg.InterfaceError):
+            session.terminate()
         await self._pool.release(session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
@@ -44,6 +44,8 @@ class Check:
     look: Look
     stands_on: Callable[[], Sequence[str]] = tuple
     """Components whose failure explains that of this one."""
+    left: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+    """Looks that were left behind and have not ended."""
 
 
 async def run_all(
@@ -62,7 +64,10 @@ async def _run(
 ) -> ComponentHealth:
     began_seconds = monotonic()
     try:
-        finding = await bounded(check.look(), timeout_seconds)
+        if check.left:
+            # Another would hang as well, and one more would be left behind each time.
+            raise Failing("the look before has not ended")
+        finding = await bounded(check.look(), timeout_seconds, check.left)
     except (Failing, TimeoutError) as error:
         finding = Finding("fail", str(error) or "no answer in time")
     except Exception as error:

@@ -13,6 +13,7 @@ from shared.messages.notices import OPERATORS, Notice
 from shared.messages.statuses import Reason, StatusDifference
 
 ANSWERS = "a_service_answers"
+LOOKED_AT = "a_service_is_looked_at"
 STATUS = "a_status_is_that_of_the_journal"
 
 WRONG: frozenset[Reason] = frozenset({"altered", "ahead", "orphan"})
@@ -30,9 +31,14 @@ class News(NamedTuple):
     """Invariant and subject."""
 
 
-def silent(service: str, reason: str) -> Violation:
-    """A service that did not answer."""
-    return Violation(invariant=ANSWERS, subject=service, detail=reason)
+def silent(service: str, reason: str, *, ready: bool) -> Violation:
+    """A service of which nothing is known; `ready` if it says of itself that it can work."""
+    return Violation(invariant=LOOKED_AT if ready else ANSWERS, subject=service, detail=reason)
+
+
+def is_told(invariant: str) -> bool:
+    """Whether operators hear of it: who is away is told by the health checks already."""
+    return invariant != ANSWERS
 
 
 def of_statuses(differences: Iterable[StatusDifference]) -> tuple[Violation, ...]:

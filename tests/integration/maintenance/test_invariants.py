@@ -19,7 +19,7 @@ from services.billing.config import BillingSettings
 from services.maintenance.app import define as define_maintenance
 from services.maintenance.config import MaintenanceSettings
 from services.maintenance.owners import Owners
-from services.maintenance.rules.invariants import ANSWERS, STATUS
+from services.maintenance.rules.invariants import ANSWERS, LOOKED_AT, STATUS
 from services.maintenance.store.invariants import ResultStore
 from services.maintenance.watch import InvariantWatch
 from services.player.app import service as player_service
@@ -228,11 +228,29 @@ async def test_a_service_that_does_not_answer_is_named_and_nothing_of_it_counts_
     for _ in range(2):
         await house.look()
 
-    assert (await house.notices())[1:] == [("invariant_broken", ANSWERS, "player")]
+    # Of the service itself health tells.
+    assert len(await house.notices()) == 1
     assert [each.invariant for each in (await house.results())["player"].broken] == [
         ANSWERS,
         "balances_are_the_sums_of_grants",
     ]
+
+
+@pytest.mark.rule("maintenance-invariants")
+async def test_a_service_that_is_ready_and_cannot_be_looked_at_is_told_of(house: House) -> None:
+    await somebody(house)
+    player = house.databases["player"]
+    await player.execute("ALTER TABLE player_progress RENAME TO elsewhere")
+    for _ in range(2):
+        await house.look()
+    assert await house.notices() == [("invariant_broken", LOOKED_AT, "player")]
+
+    # From now on it is nobody that answers, of which health tells.
+    await house.stop("player")
+    for _ in range(2):
+        await house.look()
+    assert [each.invariant for each in (await house.results())["player"].broken] == [ANSWERS]
+    assert (await house.notices())[1:] == [("invariant_restored", LOOKED_AT, "player")]
 
 
 @pytest.mark.rule("maintenance-invariants")

@@ -62,6 +62,31 @@ async def test_a_hanging_check_costs_its_time_even_if_it_ignores_cancellation() 
     ]
 
 
+async def test_a_check_that_hangs_is_not_begun_again_until_it_has_ended() -> None:
+    begun = 0
+    over = asyncio.Event()
+
+    async def stubborn() -> Finding:
+        nonlocal begun
+        begun += 1
+        while not over.is_set():
+            try:
+                await over.wait()
+            except asyncio.CancelledError:
+                continue
+        return Finding("pass")
+
+    check = Check("stubborn", stubborn)
+    async with asyncio.timeout(30):
+        details = [(await run_all([check], now, timeout_seconds=0.05))[0].detail for _ in range(3)]
+        assert details == ["no answer within 0.05 s", *["the look before has not ended"] * 2]
+        assert begun == 1
+        over.set()
+        await asyncio.gather(*check.left)
+        assert (await run_all([check], now))[0].status == "pass"
+    assert begun == 2
+
+
 async def test_work_that_is_given_up_is_cancelled_with_whoever_waits_for_it() -> None:
     cancelled = asyncio.Event()
 

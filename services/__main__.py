@@ -196,6 +196,8 @@ def person_erase(
     data: DataFolder = Path(".data"),
 ) -> None:
     """Erases a person from all services for good; what the books need stays, under bare ids."""
+    if again_since is not None and (player or customer):
+        raise typer.BadParameter("repeats all of them: leave out --player and --customer")
     if not yes:
         typer.confirm("This cannot be undone. Erase?", abort=True)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.maintenance.archive.archives import of_headers, unpacked
 from services.maintenance.rules.segments import archive_name
@@ -91,7 +91,8 @@ async def find(archive: Objects, which: Wanted) -> dict[str, Manifest]:
 
 def show(console: Console, found: dict[str, Manifest]) -> None:
     """Prints what is there."""
-    table = Table("segment", "from", "to", "bytes")
+    # A name that is cut short names nothing that can be restored.
+    table = Table(Column("segment", overflow="fold"), "from", "to", "bytes")
     for name, each in found.items():
         span = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (each.opened_at, each.closed_at))
         table.add_row(name, *span, str(each.size_bytes))

@@ -69,7 +69,10 @@ async def erase_again(folder: Path, since: str, console: Console) -> bool:
     instant = parse_instant(since)
     good = True
     async with _api(folder) as api:
-        for each in await _erasures(api, instant.isoformat()):
+        erasures = await _erasures(api, instant.isoformat())
+        if not erasures:
+            console.print(f"nobody was erased since {since}")
+        for each in erasures:
             trigger = StartPersonErasure(
                 id=f"erasure-{uuid4()}",
                 player_id=each.player_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 
 import asyncpg
@@ -102,9 +103,12 @@ async def restore_service(
         )
         if books and await _has_books(url, part.schema, books):
             scripts.append(scratch / "books.sql")
+            # A backup of before these tables has none to put the rows into.
+            rows_only = ("--data-only",) if await _has_table(scripts[1], part.schema, books) else ()
             await run(
                 "pg_dump",
-                *("--data-only", "--table", f"{part.schema}.{books}", "--file", str(scripts[2])),
+                *(*rows_only, "--no-owner", "--no-privileges"),
+                *("--table", f"{part.schema}.{books}", "--file", str(scripts[2])),
                 url=url,
             )
             say(f"{service}: the rows of {books} stay as they are")
@@ -163,3 +167,11 @@ async def _has_books(url: str, schema: str, books: str) -> bool:
         return bool(await connection.fetchval(HAVE_BOOKS, schema, pattern))
     finally:
         await connection.close()
+
+
+async def _has_table(script: Path, schema: str, books: str) -> bool:
+    def look() -> bool:
+        with script.open() as lines:
+            return any(fnmatch(line, f"CREATE TABLE {schema}.{books} (*") for line in lines)
+
+    return await asyncio.to_thread(look)

@@ -17,6 +17,7 @@ from services.maintenance.rules.progress import Backlog, Floor, follow, progress
 from shared.jetstream import topology
 from shared.jetstream.connection import jetstream
 from shared.jetstream.requests import Unavailable
+from shared.messages import subjects
 from shared.messages.readiness import Readiness, ReadinessQuery
 from shared.runtime.readiness import postgresql_server
 from shared.runtime.surroundings import Surroundings
@@ -25,6 +26,9 @@ JETSTREAM = "jetstream"
 OWN_POSTGRESQL = "postgresql:maintenance"
 KINDS_OF_STREAM = {"KV_": "bucket", "OBJ_": "objects"}
 """Prefixes that NATS clients give the streams under buckets and object stores."""
+
+HEARD = {"maintenance": (subjects.event("*", "*"),)}
+"""Who hears facts of others, and so has a consumer more."""
 
 
 class SystemChecks:
@@ -74,7 +78,7 @@ class SystemChecks:
                     JETSTREAM,
                     streams[stream],
                 )
-                for stream, each in topology.consumers(service, kinds)
+                for stream, each in topology.consumers(service, kinds, HEARD.get(service, ()))
             )
             found.append(_on(f"service:{service}", partial(self._service, service), JETSTREAM))
             if service != "maintenance":

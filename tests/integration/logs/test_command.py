@@ -37,6 +37,10 @@ async def test_segments_are_listed_and_restored(
 
     code, shown = await command("list", "--service", "player")
     assert (code, path.name in shown) == (0, True)
+    # On a narrow terminal the name is there as well, over several lines.
+    monkeypatch.setenv("COLUMNS", "80")
+    _, narrow = await command("list")
+    assert "…" not in narrow
     to = tmp_path / "back"
     code, shown = await command("restore", "--since", "2026-03-01T00:00:00Z", "--to", str(to))
     assert code == 0, shown

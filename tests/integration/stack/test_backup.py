@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from services.backup import programs
@@ -50,6 +51,40 @@ async def test_a_named_service_is_found_by_its_environment(
     assert code == 0, printed
     assert "player is as it was on" in printed
     assert "before you start the service: padawanforge recover player" in printed
+
+
+async def test_who_was_erased_stays_whatever_the_backup_knows_of_erasures(
+    make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    url = await make_database("maintenance")
+    there = {"DATABASE_URL": url}
+    database = await asyncpg.connect(url)
+    try:
+        # As the build had it that knew of no persons.
+        await database.execute("DROP TABLE person_erasures, person_exports")
+        await database.execute(
+            "DELETE FROM schema_migrations WHERE set_name = 'maintenance' AND version = 6"
+        )
+        for name in ("before", "after"):
+            to = str(tmp_path / name)
+            code, printed = await command("backup", "maintenance", "--to", to, environment=there)
+            assert code == 0, printed
+            code, printed = await command("migrate", "maintenance", environment=there)
+            assert code == 0, printed
+        erased = "SELECT workflow_id FROM person_erasures"
+        await database.execute(
+            "INSERT INTO person_erasures (workflow_id, player_id, erased_at) "
+            "VALUES ('erasure', gen_random_uuid(), now())"
+        )
+    finally:
+        await database.close()
+    for name in ("before", "after"):
+        source = str(tmp_path / name)
+        code, printed = await command("restore", "maintenance", "--from", source, environment=there)
+        assert code == 0, printed
+        database = await asyncpg.connect(url)
+        assert await database.fetchval(erased) == "erasure"
+        await database.close()
 
 
 async def test_what_is_missing_or_wrong_is_told_in_a_sentence(

@@ -15,10 +15,13 @@ from aiohttp import web
 from nats.aio.client import Client
 
 from services.gateway import middleware
-from services.gateway.config import GatewaySettings
+from services.gateway.caching import CachedRequests
+from services.gateway.config import CACHE_SECONDS, GatewaySettings
 from services.gateway.routes import (
     achievements,
+    analytics,
     billing,
+    caches,
     dead_letters,
     forwarding,
     notices,
@@ -26,11 +29,13 @@ from services.gateway.routes import (
     sessions,
 )
 from services.gateway.routes.controls import ControlRoutes
+from services.gateway.routes.health import TABLE as HEALTH
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.webhooks import WebhookRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
+from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.connection import Unreachable, close, connect, jetstream
 from shared.jetstream.patience import Lost, Together
 from shared.jetstream.publisher import JetStreamPublisher
@@ -43,6 +48,7 @@ from shared.runtime import health
 from shared.runtime.clocks import SystemClock
 from shared.runtime.config import ConfigurationError, Secret, load
 from shared.runtime.logging import configure
+from shared.runtime.segments import open_segments
 from shared.runtime.tracing import exporting
 from shared.runtime.virtual.member import Member, Unkept
 from shared.workflow.errors import Transient
@@ -67,9 +73,11 @@ def create_app(
     stopping: asyncio.Event | None = None,
     triggers: Mapping[str, type[Trigger]] = TRIGGERS,
     lost: Lost | None = None,
+    cached: CachedRequests | None = None,
 ) -> web.Application:
     """The gateway on a connection. Once `stopping` is set it is not ready any more; `lost` makes
     the streams exist again."""
+    cached = cached or CachedRequests(JetStreamCache(client), ttl_seconds=CACHE_SECONDS)
     statuses = JetStreamStatusBucket(client, lost=lost)
     publisher = JetStreamPublisher(client, lost=lost)
     starter = Starter(statuses, publisher, clock)
@@ -111,9 +119,12 @@ def create_app(
         achievements.TABLE,
         billing.TABLE,
         notices.TABLE,
+        caches.TABLE,
+        HEALTH,
         dead_letters.TABLE,
+        analytics.TABLE,
     ):
-        app.add_routes(forwarding.routes(table, Requests(client)))
+        app.add_routes(forwarding.routes(table, Requests(client), cached))
     return app
 
 
@@ -149,6 +160,10 @@ class Gateway:
                 await self._business_clock(client),
                 stopping=self._stopping,
                 lost=Together(standing),
+                cached=CachedRequests(
+                    JetStreamCache(client, replicas=settings.stream_replicas),
+                    ttl_seconds=settings.cache_seconds,
+                ),
             )
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
             await runner.setup()
@@ -176,10 +191,10 @@ def main() -> int:
     """The process, until SIGTERM or SIGINT; returns its exit code."""
     try:
         settings = load(GatewaySettings, os.environ)
+        configure("gateway", settings.log_level, open_segments("gateway", settings))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    configure("gateway", settings.log_level)
     try:
         with exporting("gateway", settings.otel_exporter_otlp_endpoint):
             failure = asyncio.run(_run(settings))

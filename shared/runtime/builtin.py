@@ -7,12 +7,16 @@ from collections.abc import Iterable
 from shared.messages.problems import Refused
 from shared.messages.workflows import InstanceQuery, StatusDocument
 from shared.runtime import dead_letters
-from shared.runtime.handling import AnyHandler, Handler, Work
+from shared.runtime.handling import AnyErrand, AnyHandler, Handler, Work
 from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
+from shared.runtime.readiness import READINESS
 from shared.runtime.schedules import ScheduleHandlers
 from shared.workflow.ports import InstanceStore
 from shared.workflow.projection import project
 from shared.workflow.records import InstanceKey
+
+INQUIRIES: tuple[AnyErrand, ...] = (READINESS,)
+"""Queries that are answered while PostgreSQL is away."""
 
 
 def commands(service: str, kinds: Iterable[str]) -> tuple[AnyHandler, ...]:

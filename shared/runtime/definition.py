@@ -11,7 +11,7 @@ from typing import Annotated, Protocol
 from msgspec import Meta
 
 from shared.notify.plan import NoticePlan
-from shared.runtime.handling import AnyErrand, AnyHandler
+from shared.runtime.handling import AnyErrand, AnyEventHandler, AnyHandler
 from shared.runtime.notifying import NoticeSettings
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.crons import Cron
@@ -75,6 +75,10 @@ class ServiceDefinition:
     facts: Sequence[AnyHandler] = ()
     errands: Sequence[AnyErrand] = ()
     """Asked for as commands are."""
+    events: Sequence[AnyEventHandler] = ()
+    """The facts of other services that it hears; several may be for one fact."""
+    inquiries: Sequence[AnyErrand] = ()
+    """Asked for as queries are; they answer while PostgreSQL is away."""
     crons: Sequence[Cron] = ()
     crons_revision: int = 0
     """1 with the first cron, and one more with every change to `crons`; the highest one counts."""

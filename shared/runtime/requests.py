@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from uuid import UUID
 
@@ -11,11 +12,12 @@ import structlog
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
 from shared.messages.decoding import decode
+from shared.messages.events import EventEnvelope
 from shared.messages.problems import Refused
 from shared.postgres import statements
 from shared.postgres.store import PostgresStore
 from shared.postgres.transaction import PooledConnection, advisory_lock_id
-from shared.runtime.handling import AnyErrand, AnyHandler, Work
+from shared.runtime.handling import AnyErrand, AnyEventHandler, AnyHandler, Heard, Work
 from shared.runtime.outbox import Outbox
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.errors import Transient
@@ -29,6 +31,7 @@ log = structlog.get_logger()
 DOING = "request"
 FOREIGN_ACTOR = "nats"
 
+STRANGE_SECONDS = 60.0
 POISON_DELIVERIES = 10
 """After so many a fact whose handler fails goes to the dead letters."""
 
@@ -41,7 +44,7 @@ async def run_errand(
 
 
 class Dispatcher:
-    """The service's side of `commands.`, `queries.` and `ingest.`."""
+    """The service's side of `commands.`, `queries.`, `ingest.` and `events.`."""
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Dispatcher:
         clock: Clock,
         new_id: Callable[[], UUID],
         facts: Mapping[str, AnyHandler],
+        events: Sequence[AnyEventHandler] = (),
     ):
         self._service = service
         self._outbox = outbox
@@ -59,6 +63,7 @@ class Dispatcher:
         self._clock = clock
         self._new_id = new_id
         self._facts = facts
+        self._events = events
 
     async def answer(self, handler: AnyHandler, body: bytes, headers: Mapping[str, str]) -> bytes:
         """Carries out a request; a repeated idempotency key answers as it did the first time.
@@ -91,13 +96,23 @@ class Dispatcher:
 
     async def take(self, delivery: Delivery) -> str:
         """Carries out an ingested fact; what is wrong with it goes to the dead letters."""
-        name = delivery.subject.removeprefix(subjects.ingest(self._service, ""))
-        handler = self._facts.get(name)
+        return await self._settled(delivery, self._take)
+
+    async def hear(self, delivery: Delivery) -> str:
+        """Carries out what follows from another service's fact, as `take` does."""
+        handlers = [each for each in self._events if each.subject == delivery.subject]
+        if not handlers and delivery.attempt < POISON_DELIVERIES:
+            # During a deployment a newer build hears more: one of its replicas takes it.
+            await delivery.nak(STRANGE_SECONDS)
+            return "unknown"
+        return await self._settled(delivery, partial(self._hear, handlers))
+
+    async def _settled(
+        self, delivery: Delivery, carry_out: Callable[[Delivery], Awaitable[None]]
+    ) -> str:
+        name = delivery.subject
         try:
-            if handler is None:
-                known = ", ".join(sorted(self._facts))
-                raise Refused("unknown_fact", f"{name!r} is no fact of this service: {known}")
-            await self._take(handler, delivery)
+            await carry_out(delivery)
         except Refused as refused:
             await self._bury(delivery, refused)
             await delivery.term(refused.code)
@@ -120,13 +135,44 @@ class Dispatcher:
         await delivery.nak(min(5.0, 0.25 * 2 ** min(delivery.attempt - 1, 5)))
         return "dropped"
 
-    async def _take(self, handler: AnyHandler, delivery: Delivery) -> None:
+    async def _take(self, delivery: Delivery) -> None:
+        name = delivery.subject.removeprefix(subjects.ingest(self._service, ""))
+        handler = self._facts.get(name)
+        if handler is None:
+            known = ", ".join(sorted(self._facts))
+            raise Refused("unknown_fact", f"{name!r} is no fact of this service: {known}")
         fact = self._decode(handler, delivery.body)
         key = delivery.headers.get(subjects.MESSAGE_ID) or delivery.origin
-        source = f"{handler.name}/{delivery.origin}"
+
+        async def carry_out(work: Work) -> None:
+            await handler.handle(work, fact)
+
+        await self._transact(f"{handler.name}/{delivery.origin}", key, carry_out)
+
+    async def _hear(self, handlers: Sequence[AnyEventHandler], delivery: Delivery) -> None:
+        if not handlers:
+            raise Refused("unknown_fact", f"{delivery.subject!r} is no fact that this build hears")
+        envelope = decode(delivery.body, EventEnvelope)
+        _, service, _ = delivery.subject.split(".", 2)
+        heard = [
+            Heard(
+                envelope.id, service, envelope.occurred_at, decode(bytes(envelope.data), each.event)
+            )
+            for each in handlers
+        ]
+
+        async def carry_out(work: Work) -> None:
+            for handler, each in zip(handlers, heard, strict=True):
+                await handler.handle(work, each)
+
+        await self._transact(f"{delivery.subject}/{envelope.id}", envelope.id, carry_out)
+
+    async def _transact(
+        self, source: str, key: str, carry_out: Callable[[Work], Awaitable[None]]
+    ) -> None:
         async with self._outbox.transaction(DOING) as connection:
             work = Work(connection, self._clock.now(), FOREIGN_ACTOR, key)
-            await handler.handle(work, fact)
+            await carry_out(work)
             messages = self._messages(work)
             await self._outbox.enqueue(connection, source, messages)
         await self._outbox.publish(messages)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, get_type_hints
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
 from aiohttp import web
 
+from services.gateway.caching import CachedRequests
 from services.gateway.middleware import ACTOR
 from services.gateway.routes.reading import idempotency_key, read_object
 from shared.jetstream.requests import Requests
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
 from shared.messages.decoding import convert
+from shared.messages.maintenance import CacheName
 from shared.messages.problems import Refused
 from shared.messages.workflows import TRIGGERS
 
@@ -35,14 +38,20 @@ class Forward(NamedTuple):
     status: int = 200
     new_id: str | None = None
     """Field of the body that is given an id where the caller leaves it out."""
+    cache: CacheName | None = None
+    """Keeps the answers of a GET; any other method invalidates it."""
 
 
-def routes(table: Sequence[Forward], requests: Requests) -> list[web.RouteDef]:
+def routes(
+    table: Sequence[Forward], requests: Requests, cached: CachedRequests
+) -> list[web.RouteDef]:
     """The table as aiohttp takes it."""
-    return [web.route(row.method, row.path, _handler(row, requests)) for row in table]
+    return [web.route(row.method, row.path, _handler(row, requests, cached)) for row in table]
 
 
-def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _handler(
+    row: Forward, requests: Requests, cached: CachedRequests
+) -> Callable[[web.Request], Awaitable[web.Response]]:
     wire_names = {field.name: field.encode_name for field in msgspec.structs.fields(row.message)}
     hints = get_type_hints(row.message, include_extras=True)
     types = {wire: hints[name] for name, wire in wire_names.items()}
@@ -78,7 +87,13 @@ def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaita
         headers = {subjects.ACTOR: request[ACTOR]}
         if key is not None and row.method != "GET":
             headers[subjects.IDEMPOTENCY_KEY] = key
-        reply = await requests.send(subject, body, headers)
+        ask = partial(requests.send, subject, body, headers)
+        if row.cache is None:
+            reply = await ask()
+        elif row.method == "GET":
+            reply = await cached.read(row.cache, subject, body, ask)
+        else:
+            reply = await cached.change(row.cache, ask)
         return web.Response(body=reply, status=row.status, content_type="application/json")
 
     return handle

@@ -11,6 +11,7 @@ from services.player.store import AccountStore, CatalogueStore, InboxStore, Ledg
 from shared.messages.player import (
     Achievement,
     AcknowledgeNotification,
+    CatalogueChanged,
     CreateAchievement,
     CreatePlayer,
     Grant,
@@ -168,6 +169,7 @@ async def create_achievement(work: Work, request: CreateAchievement) -> Achievem
             status=409,
             field="id",
         )
+    work.publish(CatalogueChanged(achievement_id=achievement.id))
     return achievement
 
 
@@ -181,6 +183,7 @@ async def update_achievement(work: Work, request: UpdateAchievement) -> Achievem
             status=404,
             field="id",
         )
+    work.publish(CatalogueChanged(achievement_id=achievement.id))
     return achievement
 
 

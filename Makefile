@@ -38,7 +38,10 @@ check: .venv/dev.stamp ## Lints, formats, types, import rules, rules without a t
 
 check-deploy: .venv/dev.stamp .venv/deploy.stamp ## Manifests, policy, image file and alerts: offline but for its first time, without Docker
 	.venv/deploy/bin/python deploy/check.py
-	$(BIN)/python -m pytest -q tests/unit/deploy
+	$(BIN)/python -m pytest -q tests/deploy
+
+image-test: .venv/dev.stamp ## Builds the image and runs all of it by Compose, with a kill; needs a Docker daemon (BASE_IMAGE=…)
+	$(BIN)/python deploy/image_test.py
 
 bench: .venv/dev.stamp ## Measures workflows against plain transactions, parked instances, and sweeps
 	$(BIN)/python -m tests.benchmarks
@@ -61,6 +64,7 @@ requirements: ## Pins all dependencies anew, with hashes (needs uv)
 	$(call compile,run,--extra embedded --group build pyproject.toml)
 	$(call compile,dev,--extra embedded --extra dev --group build pyproject.toml)
 	$(call compile,localstripe,--extra localstripe pyproject.toml)
+	$(call compile,servers,--group servers)
 	$(call compile,deploy,--group deploy)
 	$(call compile,deploy-data,--no-deps --group deploy-data)
 

@@ -14,6 +14,8 @@ import yaml
 from tools import HERE, ToolMissing, kubectl, promtool
 
 BIN = HERE / "bin"
+BUILT = HERE / "built"
+"""What kustomize made, for tests/deploy."""
 EXTENSIONS = ("keda.sh/", "monitoring.coreos.com/", "postgresql.cnpg.io/")
 """API groups of operators, whose schemas no version of Kubernetes has."""
 
@@ -31,29 +33,33 @@ class CheckFailed(Exception):
 
 def main() -> None:
     """Runs all checks, each on what the one before it made; ends with the first that fails."""
+    BUILT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         shutil.copytree("deploy", copy / "deploy", ignore=shutil.ignore_patterns("secrets"))
         overlays = copy / "deploy/k8s/overlays"
         run(sys.executable, "deploy/make_secrets.py", overlays / "trial/secrets")
         for overlay, versions in VERSIONS.items():
-            built = copy / f"{overlay}.yaml"
+            built = BUILT / f"{overlay}.yaml"
             built.write_text(run(kubectl(), "kustomize", overlays / overlay))
             for version in versions:
                 validate(built, version)
             run(BIN / "checkov", "--config-file", "deploy/checkov.yaml", "-f", built)
-            print(f"{overlay}: builds, is valid for Kubernetes {', '.join(versions)}, passes policy")
+            print(
+                f"{overlay}: builds, is valid for Kubernetes {', '.join(versions)}, passes policy"
+            )
         check_rules(copy)
-    run(BIN / "checkov", "--config-file", "deploy/checkov.yaml", "-f", "Dockerfile")
-    run(BIN / "hadolint", "Dockerfile")
-    print("Dockerfile: passes policy and hadolint")
+    for file in ("Dockerfile", "deploy/servers.Dockerfile"):
+        run(BIN / "checkov", "--config-file", "deploy/checkov.yaml", "-f", file)
+        run(BIN / "hadolint", file)
+        print(f"{file}: passes policy and hadolint")
 
 
 def validate(built: Path, version: str) -> None:
     """Strictly, against the schemas of one version of Kubernetes."""
     documents = [each for each in yaml.safe_load_all(built.read_text()) if each]
     own = [each for each in documents if not each["apiVersion"].startswith(EXTENSIONS)]
-    known = built.with_suffix(".known.yaml")
+    known = built.with_suffix(".own.yaml")
     known.write_text(yaml.safe_dump_all(own))
     older = {"PYTHONPATH": str(HERE / "data")} if version in OLDER else {}
     # A resource that a version does not know is a warning otherwise.

@@ -37,11 +37,11 @@ check: .venv/dev.stamp ## Lints, formats, types, import rules, rules without a t
 	$(BIN)/python -m tests.rules
 
 check-deploy: .venv/dev.stamp .venv/deploy.stamp ## Manifests, policy, image file and alerts: offline but for its first time, without Docker
-	.venv/deploy/bin/python deploy/check.py
+	.venv/deploy/bin/python -m deploy.check
 	$(BIN)/python -m pytest -q tests/deploy
 
 image-test: .venv/dev.stamp ## Builds the image and runs all of it by Compose, with a kill; needs a Docker daemon (BASE_IMAGE=…)
-	$(BIN)/python deploy/image_test.py
+	$(BIN)/python -m deploy.image_test
 
 bench: .venv/dev.stamp ## Measures workflows against plain transactions, parked instances, and sweeps
 	$(BIN)/python -m tests.benchmarks

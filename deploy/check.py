@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from tools import HERE, ToolMissing, kubectl, promtool
+
+from deploy.tools import HERE, ToolMissing, kubectl, promtool
 
 BIN = HERE / "bin"
 BUILT = HERE / "built"

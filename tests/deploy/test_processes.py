@@ -32,9 +32,11 @@ def variables(*processes: str) -> set[str]:
 
 
 def process(overlay: str, name: str) -> Manifest:
-    (found,) = of_kind(overlay, "Deployment")[name]["spec"]["template"]["spec"]["containers"]
-    assert isinstance(found, dict)
-    return found
+    found: list[Manifest] = of_kind(overlay, "Deployment")[name]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert len(found) == 1
+    return found[0]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -43,10 +43,11 @@ check-deploy: .venv/dev.stamp .venv/deploy.stamp ## Manifests, policy, image fil
 image-test: .venv/dev.stamp ## Builds the image and runs all of it by Compose, with a kill; needs a Docker daemon (BASE_IMAGE=…)
 	$(BIN)/python -m deploy.image_test
 
-bench: .venv/dev.stamp ## Measures workflows against plain transactions, parked instances, and sweeps
+bench: .venv/dev.stamp ## Measures workflows against plain transactions, parked instances, sweeps, retention
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.parked
 	$(BIN)/python -m tests.benchmarks.sweep
+	$(BIN)/python -m tests.benchmarks.retention
 
 storm: .venv/dev.stamp ## Hits everything at random for as long as one likes: make storm SECONDS=600 (SEED=…)
 	$(BIN)/python -m tests.faults.storm $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))

@@ -24,7 +24,7 @@ BASE = "padawanforge-base:local"
 IMAGE = "padawanforge-workflows:local"
 PROJECT = "padawanforge-image-test"
 PORT = os.environ.get("GATEWAY_PORT", "18080")
-PACKAGES = "python3.11,python3.11-venv,ca-certificates,netbase,tzdata"
+PACKAGES = "python3.11,python3.11-venv,python3-distutils,ca-certificates,netbase,tzdata"
 KILLED = ("player", "nats", "postgres", "gateway")
 PLAYERS_PER_KILL = 20
 PATIENCE_SECONDS = 180
@@ -179,7 +179,8 @@ def run(*command: str | Path, **environment: str) -> str:
     except FileNotFoundError as error:
         raise Failed(f"{command[0]} is missing: install it") from error
     if done.returncode:
-        raise Failed(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
+        told = (done.stdout + done.stderr)[-4000:]
+        raise Failed(f"{' '.join(map(str, command))} failed:\n{told}")
     return done.stdout
 
 

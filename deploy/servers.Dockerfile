@@ -5,6 +5,7 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS wheels
+WORKDIR /src
 COPY requirements/servers.txt .
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python -m venv /opt/servers && /opt/servers/bin/pip install --no-cache-dir --require-hashes -r servers.txt

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TIERS := unit conformance integration acceptance faults
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test $(TIERS:%=test-%) check bench storm sweep cross-check requirements clean
+.PHONY: help run demo test $(TIERS:%=test-%) check check-deploy image-test bench storm sweep cross-check requirements clean
 
 help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,13 @@ check: .venv/dev.stamp ## Lints, formats, types, import rules, rules without a t
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.rules
 
+check-deploy: .venv/dev.stamp .venv/deploy.stamp ## Manifests, policy, image file and alerts: offline but for its first time, without Docker
+	.venv/deploy/bin/python -m deploy.check
+	$(BIN)/python -m pytest -q tests/deploy
+
+image-test: .venv/dev.stamp ## Builds the image and runs all of it by Compose, with a kill; needs a Docker daemon (BASE_IMAGE=…)
+	$(BIN)/python -m deploy.image_test
+
 bench: .venv/dev.stamp ## Measures workflows against plain transactions, parked instances, sweeps, retention
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.parked
@@ -53,16 +60,21 @@ cross-check: .venv/dev.stamp .venv/localstripe.stamp ## Compares the Stripe emul
 
 requirements: ## Pins all dependencies anew, with hashes (needs uv)
 	@command -v $(UV) > /dev/null || { echo "uv is missing: install it (pip install uv), or name it with UV=…" >&2; exit 1; }
-	$(call compile,run,--extra embedded --extra build)
-	$(call compile,dev,--extra embedded --extra build --extra dev)
-	$(call compile,localstripe,--extra localstripe)
+	$(call compile,image,pyproject.toml)
+	$(call compile,build,--group build)
+	$(call compile,run,--extra embedded --group build pyproject.toml)
+	$(call compile,dev,--extra embedded --extra dev --group build pyproject.toml)
+	$(call compile,localstripe,--extra localstripe pyproject.toml)
+	$(call compile,servers,--group servers)
+	$(call compile,deploy,--group deploy)
+	$(call compile,deploy-data,--no-deps --group deploy-data)
 
 clean: ## Deletes .venv and caches; the data in .data stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 define compile
 $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-header --no-annotate $(2) --output-file requirements/$(1).txt pyproject.toml
+	--no-header --no-annotate $(2) --output-file requirements/$(1).txt
 endef
 
 .venv/bin/python:
@@ -88,4 +100,12 @@ endef
 	@echo "Installing localstripe in an environment of its own"
 	@$(PYTHON) -m venv .venv/localstripe
 	@.venv/localstripe/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/localstripe.txt
+	@touch $@
+
+# Of its own, since checkov pins what others need newer; the second list is data alone.
+.venv/deploy.stamp: requirements/deploy.txt requirements/deploy-data.txt | .venv/bin/python
+	@echo "Installing what checks deployment in an environment of its own"
+	@$(PYTHON) -m venv .venv/deploy
+	@.venv/deploy/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/deploy.txt
+	@.venv/deploy/bin/python -m pip --disable-pip-version-check install --quiet --upgrade --target .venv/deploy/data --no-deps --require-hashes -r requirements/deploy-data.txt
 	@touch $@

@@ -24,6 +24,7 @@ from services.logs import LogsError, Wanted
 from services.persons import PersonError
 from services.simulate import simulate
 from services.stack.folder import StackFolder, StackInfo, running_stack
+from services.stack.migrated import wait_until_migrated
 from services.stack.processes import SERVICES
 from services.stack.session import keep_running, until_stopped
 from services.stack.stack import Stack, migrate_service, migrations_of
@@ -108,9 +109,13 @@ def demo(data: DataFolder = Path(".data/demo")) -> None:
 def migrate(
     service: Annotated[str, typer.Argument(help="The service, such as player.")],
     database_url: Annotated[str, typer.Option(envvar="DATABASE_URL", help="Its database.")],
+    wait_seconds: Annotated[
+        float | None,
+        typer.Option(min=0, help="Changes nothing: waits so long until another has done it."),
+    ] = None,
 ) -> None:
     """Brings one service's schema up to date; safe while it runs."""
-    _finish(asyncio.run(_told(_migrate(service, database_url))))
+    _finish(asyncio.run(_told(_migrate(service, database_url, wait_seconds))))
 
 
 @app.command()
@@ -255,10 +260,12 @@ def main() -> None:
     app()
 
 
-async def _migrate(service: str, database_url: str) -> bool:
-    applied = await migrate_service(service, database_url)
-    for file in applied:
-        _say(f"applied {file}")
+async def _migrate(service: str, database_url: str, wait_seconds: float | None) -> bool:
+    if wait_seconds is not None:
+        await wait_until_migrated(service, database_url, wait_seconds, _say)
+    else:
+        for file in await migrate_service(service, database_url):
+            _say(f"applied {file}")
     _say(f"the schema of {service} is up to date")
     return True
 

@@ -45,6 +45,11 @@ class Migration(msgspec.Struct, frozen=True):
     sql: str
 
     @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.set_name}/{self.path.name}"
+
+    @property
     def checksum(self) -> str:
         """Tells whether the file is still what was applied."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
@@ -62,22 +67,38 @@ async def migrate(
     transaction of its own, so an interrupted migration goes on where it stopped; an advisory lock
     lets replicas start at once. Forward only. Raises MigrationError.
     """
-    migrations = [each for name, path in directories.items() for each in read_set(name, path)]
+    migrations = _read(directories)
     await connection.execute(
         "SELECT pg_advisory_lock(hashtextextended('migrations.' || current_schema(), 0))"
     )
     try:
         await connection.execute(CREATE_TABLE)
-        rows = await connection.fetch("SELECT set_name, version, checksum FROM schema_migrations")
-        applied = {(row["set_name"], row["version"]): row["checksum"] for row in rows}
-        pending = [each for each in migrations if _is_pending(each, applied)]
-        for each in pending:
+        lacking = await _pending(connection, migrations)
+        for each in lacking:
             await _apply(connection, each, lock_timeout_seconds)
     finally:
         await connection.execute(
             "SELECT pg_advisory_unlock(hashtextextended('migrations.' || current_schema(), 0))"
         )
-    return [f"{each.set_name}/{each.path.name}" for each in pending]
+    return [each.name for each in lacking]
+
+
+async def pending(connection: Connection, directories: Mapping[str, Path]) -> list[str]:
+    """The names of the files that `migrate` would apply; changes nothing. Raises MigrationError."""
+    migrations = _read(directories)
+    if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+        return [each.name for each in migrations]
+    return [each.name for each in await _pending(connection, migrations)]
+
+
+def _read(directories: Mapping[str, Path]) -> list[Migration]:
+    return [each for name, path in directories.items() for each in read_set(name, path)]
+
+
+async def _pending(connection: Connection, migrations: list[Migration]) -> list[Migration]:
+    rows = await connection.fetch("SELECT set_name, version, checksum FROM schema_migrations")
+    applied = {(row["set_name"], row["version"]): row["checksum"] for row in rows}
+    return [each for each in migrations if _is_pending(each, applied)]
 
 
 def read_set(name: str, directory: Path) -> list[Migration]:

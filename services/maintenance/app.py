@@ -13,7 +13,9 @@ from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
 from services.maintenance.handlers import analytics
 from services.maintenance.handlers.caches import CacheHandlers
+from services.maintenance.handlers.keys import KeyHandlers
 from services.maintenance.health.monitor import HealthMonitor
+from services.maintenance.keys import Keys
 from services.maintenance.owners import Owners
 from services.maintenance.rollups import Rollups
 from services.maintenance.workflows.analytics import Analytics
@@ -22,6 +24,7 @@ from services.maintenance.workflows.database import DatabaseCleanup
 from services.maintenance.workflows.health import HealthChecks
 from services.maintenance.workflows.logs import LogRotation
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
+from shared.jetstream.api_keys import ApiKeyBucket
 from shared.jetstream.backlog import caught_up
 from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.connection import jetstream
@@ -50,7 +53,7 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
         health=HealthMonitor(settings, owners, NOTICES),
         rotation=LogRotation(settings.log_dir, settings.log_keep_days),
     )
-    of_caches = CacheHandlers(rooms.caches)
+    of_caches, of_keys = CacheHandlers(rooms.caches), KeyHandlers(rooms.keys)
     system = SystemMaintenanceWorkflow(
         cleanup_database=DatabaseCleanup(),
         rotate_logs=rooms.rotation,
@@ -61,7 +64,8 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
     return ServiceDefinition(
         name="maintenance",
         workflows=[register(StartSystem, system)],
-        queries=[*of_caches.queries(), *analytics.QUERIES],
+        commands=of_keys.commands(),
+        queries=[*of_caches.queries(), *of_keys.queries(), *analytics.QUERIES],
         errands=of_caches.errands(),
         events=[*of_caches.events(), *analytics.EVENTS],
         inquiries=[Errand("health", HealthQuery, rooms.health.health)],
@@ -81,6 +85,7 @@ class Rooms:
     health: HealthMonitor
     rotation: LogRotation
     caches: Caches = field(default_factory=Caches)
+    keys: Keys = field(default_factory=Keys)
     analytics: Analytics = field(default_factory=Analytics)
 
     @asynccontextmanager
@@ -89,12 +94,13 @@ class Rooms:
         client, replicas = surroundings.client, self.settings.stream_replicas
         self.owners.give(Requests(client))
         self.caches.give(JetStreamCache(client, replicas=replicas))
+        self.keys.give(surroundings.pool, ApiKeyBucket(client, replicas=replicas))
         archive = JetStreamObjects(client, subjects.LOG_ARCHIVE_BUCKET, replicas=replicas)
         self.rotation.give(Archiver(Path(self.settings.log_dir), archive, surroundings.pool))
         rollups = self._rollups(surroundings)
         self.analytics.give(rollups)
         async with self.health.standing_on(surroundings):
-            yield [self.health, rollups]
+            yield [self.health, rollups, self.keys]
 
     def _rollups(self, surroundings: Surroundings) -> Rollups:
         consumer = subjects.events_consumer("maintenance")

@@ -25,6 +25,8 @@ STATUS_STREAM = f"KV_{STATUS_BUCKET}"
 """The stream under the bucket, as every NATS client names it."""
 CACHES_BUCKET = "caches"
 CACHES_STREAM = f"KV_{CACHES_BUCKET}"
+API_KEYS_BUCKET = "api-keys"
+API_KEYS_STREAM = f"KV_{API_KEYS_BUCKET}"
 LOG_ARCHIVE_BUCKET = "log-archive"
 """Object store of the log segments that are kept for long."""
 
@@ -146,6 +148,11 @@ def cache_generation(namespace: str) -> str:
 def cache_entry(namespace: str, generation: str, key: str) -> str:
     """Where the caches' bucket keeps a value; each part is one token."""
     return f"$KV.{CACHES_BUCKET}.{namespace}.{generation}.{key}"
+
+
+def api_key_entry(key_id: str) -> str:
+    """Where the bucket of API keys keeps what the gateway needs of one."""
+    return f"$KV.{API_KEYS_BUCKET}.{key_id}"
 
 
 def objects_stream(bucket: str) -> str:

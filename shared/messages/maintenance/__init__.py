@@ -22,6 +22,13 @@ from shared.messages.maintenance.health import (
     HealthQuery,
     HealthStatus,
 )
+from shared.messages.maintenance.keys import (
+    AllApiKeys,
+    ApiKey,
+    ApiKeys,
+    CreateApiKey,
+    RevokeApiKey,
+)
 from shared.messages.maintenance.report import (
     AnalyticsProcessed,
     CachesInvalidated,
@@ -34,6 +41,7 @@ SERVICE = "maintenance"
 
 __all__ = [
     "SERVICE",
+    "AllApiKeys",
     "AllCaches",
     "AnalyticsBucket",
     "AnalyticsGrain",
@@ -43,16 +51,20 @@ __all__ = [
     "AnalyticsReport",
     "AnalyticsSeries",
     "AnalyticsUnit",
+    "ApiKey",
+    "ApiKeys",
     "CacheName",
     "CacheState",
     "Caches",
     "CachesInvalidated",
     "ComponentHealth",
+    "CreateApiKey",
     "DatabaseCleaned",
     "HealthChecked",
     "HealthQuery",
     "HealthStatus",
     "InvalidateCache",
     "LogsRotated",
+    "RevokeApiKey",
     "SystemReport",
 ]

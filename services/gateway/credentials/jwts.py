@@ -127,7 +127,7 @@ class Tokens:
         """Raises Unauthorized, and Undecided while the issuer's keys are not known."""
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ValueError) as error:
             raise Unauthorized from error
         key_id = header.get("kid")
         if header.get("alg") not in ALGORITHMS or not isinstance(key_id, str):

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from hashlib import sha256
 from string import ascii_lowercase, digits
 from time import monotonic
@@ -28,6 +28,7 @@ ID_ALPHABET = ascii_lowercase + digits
 ID_LENGTH = 16
 REFRESH_SECONDS = 0.3
 """So soon a gateway knows of a change: a revoked key is refused within a second."""
+NO_LIMIT = 0.0
 BOOTSTRAP = "key:bootstrap"
 """The actor of whoever sends the environment's API_KEY."""
 
@@ -58,11 +59,15 @@ class ApiKeys:
         self._now_seconds = now_seconds
         self._asked_at = -REFRESH_SECONDS
 
+    def is_bootstrap(self, token: str) -> bool:
+        """Whether it is the environment's key."""
+        # Compared in constant time: how much of a guess is right must not show in its duration.
+        return hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._bootstrap)
+
     async def identify(self, token: str) -> Caller:
         """Raises Unauthorized, and Undecided while the keys are not known."""
-        # Compared in constant time: how much of a guess is right must not show in its duration.
-        if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._bootstrap):
-            return Caller(BOOTSTRAP, frozenset({EVERYTHING}))
+        if self.is_bootstrap(token):
+            return Caller(BOOTSTRAP, frozenset({EVERYTHING}), NO_LIMIT)
         parts = PATTERN.fullmatch(token)
         if parts is None:
             raise Unauthorized
@@ -91,8 +96,14 @@ class ApiKeys:
         self._asked_at = now
         return True
 
-    async def follow(self) -> None:
-        """Reads what changes until it is cancelled."""
+    async def followed(self, _app: object) -> AsyncGenerator[None]:
+        """Follows the changes while an application runs."""
+        following = asyncio.create_task(self._follow())
+        yield
+        following.cancel()
+        await asyncio.wait([following])
+
+    async def _follow(self) -> None:
         away = False
         while True:
             try:

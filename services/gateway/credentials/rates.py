@@ -48,6 +48,9 @@ class Rates:
         self._now_seconds = now_seconds
         self._buckets: dict[str, _Bucket] = {}
 
+    def __len__(self) -> int:
+        return len(self._buckets)
+
     def take(self, caller: Caller) -> None:
         """Counts one request. Raises TooMany."""
         rate = self._default if caller.rate_per_second is None else caller.rate_per_second
@@ -76,5 +79,5 @@ class Rates:
             bucket.fill(now)
             if bucket.tokens >= burst(bucket.rate):
                 del self._buckets[actor]
-        while len(self._buckets) > MAX_BUCKETS:
+        while len(self._buckets) > MAX_BUCKETS // 2:
             del self._buckets[next(iter(self._buckets))]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from shared.jetstream.api_keys import KnownKey
 from shared.messages.maintenance import ApiKey, CreateApiKey
 from shared.postgres.transaction import advisory_lock_id
@@ -36,6 +38,9 @@ _ALL = f"SELECT {_COLUMNS} FROM api_keys ORDER BY created_at DESC, id"  # noqa: 
 _VALID = """
     SELECT id, secret_sha256, scopes, rate_per_second FROM api_keys WHERE revoked_at IS NULL
 """
+
+
+_WIRE = {field.name: field.encode_name for field in msgspec.structs.fields(ApiKey)}
 
 
 class KeyStore:
@@ -88,4 +93,4 @@ class KeyStore:
 
 
 def _key(row: Any) -> ApiKey:
-    return ApiKey(**{**dict(row), "scopes": tuple(row["scopes"])})
+    return msgspec.convert({_WIRE[name]: value for name, value in row.items()}, ApiKey)

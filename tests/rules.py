@@ -49,7 +49,7 @@ RULES = {
     "http-problems": "every error is a problem document",
     "http-access": "a key for everything but health and metrics",
     "http-scopes": "a credential does what its scopes say; other kinds look unknown to it",
-    "http-keys": "made, shown once, stored hashed, revoked within a second; known without maintenance",
+    "http-keys": "shown once, kept as a hash, revoked within a second, known without maintenance",
     "http-tokens": "JWTs of one issuer: few algorithms, kids that turn over, bounded reading",
     "http-actor": "the journal knows whose credential it was",
     "http-rate": "so many requests a second for each credential",

@@ -23,12 +23,14 @@ INGEST_STREAM = "INGEST"
 STATUS_BUCKET = "workflow-status"
 STATUS_STREAM = f"KV_{STATUS_BUCKET}"
 """The stream under the bucket, as every NATS client names it."""
-CACHES_BUCKET = "caches"
-CACHES_STREAM = f"KV_{CACHES_BUCKET}"
 API_KEYS_BUCKET = "api-keys"
 API_KEYS_STREAM = f"KV_{API_KEYS_BUCKET}"
 LOG_ARCHIVE_BUCKET = "log-archive"
 """Object store of the log segments that are kept for long."""
+PERSON_EXPORTS_BUCKET = "person-exports"
+"""Object store of what was exported about persons, for a few days."""
+CACHES_BUCKET = "caches"
+CACHES_STREAM = f"KV_{CACHES_BUCKET}"
 
 
 def start(kind: str) -> str:
@@ -135,21 +137,6 @@ def status_subject(key: str) -> str:
     return f"$KV.{STATUS_BUCKET}.{key}"
 
 
-def cache_subjects() -> str:
-    """All that the caches' bucket keeps."""
-    return f"$KV.{CACHES_BUCKET}.>"
-
-
-def cache_generation(namespace: str) -> str:
-    """Where the caches' bucket keeps the generation of a namespace."""
-    return f"$KV.{CACHES_BUCKET}.{namespace}.generation"
-
-
-def cache_entry(namespace: str, generation: str, key: str) -> str:
-    """Where the caches' bucket keeps a value; each part is one token."""
-    return f"$KV.{CACHES_BUCKET}.{namespace}.{generation}.{key}"
-
-
 def api_key_entry(key_id: str) -> str:
     """Where the bucket of API keys keeps what the gateway needs of one."""
     return f"$KV.{API_KEYS_BUCKET}.{key_id}"
@@ -173,6 +160,21 @@ def object_entry(bucket: str, name: str) -> str:
 def object_entries(bucket: str) -> str:
     """The same of every object."""
     return f"$O.{bucket}.M.>"
+
+
+def cache_subjects() -> str:
+    """All that the caches' bucket keeps."""
+    return f"$KV.{CACHES_BUCKET}.>"
+
+
+def cache_generation(namespace: str) -> str:
+    """Where the caches' bucket keeps the generation of a namespace."""
+    return f"$KV.{CACHES_BUCKET}.{namespace}.generation"
+
+
+def cache_entry(namespace: str, generation: str, key: str) -> str:
+    """Where the caches' bucket keeps a value; each part is one token."""
+    return f"$KV.{CACHES_BUCKET}.{namespace}.{generation}.{key}"
 
 
 def clock_set() -> str:

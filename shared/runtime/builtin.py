@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from shared.messages.invariants import AllInvariants, Violations
 from shared.messages.problems import Refused
 from shared.messages.workflows import InstanceQuery, StatusDocument
+from shared.postgres.invariants import ENGINE, Invariants, InvariantStore
 from shared.runtime import dead_letters
 from shared.runtime.handling import AnyErrand, AnyHandler, Handler, Work
+from shared.runtime.mending import mend_statuses
 from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
 from shared.runtime.readiness import READINESS
 from shared.runtime.schedules import ScheduleHandlers
@@ -28,10 +31,16 @@ def commands(service: str, kinds: Iterable[str]) -> tuple[AnyHandler, ...]:
     )
 
 
-def queries(service: str, store: InstanceStore) -> tuple[AnyHandler, ...]:
+def errands(kinds: Iterable[str]) -> tuple[AnyErrand, ...]:
+    """Commands that keep their own transactions."""
+    return (mend_statuses(kinds),)
+
+
+def queries(service: str, store: InstanceStore, invariants: Invariants) -> tuple[AnyHandler, ...]:
     """Those that read."""
     return (
         _instance(store),
+        _invariants({**ENGINE, **invariants}),
         NOTICES,
         *dead_letters.QUERIES,
         *ScheduleHandlers(service).queries(),
@@ -48,3 +57,12 @@ def _instance(store: InstanceStore) -> AnyHandler:
         return project(*loaded)
 
     return Handler("instance", InstanceQuery, instance)
+
+
+def _invariants(held: Invariants) -> AnyHandler:
+    """`queries.<service>.invariants`: those of the engine and the service's own."""
+
+    async def invariants(work: Work, _: AllInvariants) -> Violations:
+        return await InvariantStore(work.connection, held).broken(work.now)
+
+    return Handler("invariants", AllInvariants, invariants)

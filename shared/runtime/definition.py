@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Protocol
 
 from msgspec import Meta
 
 from shared.notify.plan import NoticePlan
+from shared.postgres.invariants import Invariants
 from shared.runtime.handling import AnyErrand, AnyEventHandler, AnyHandler
 from shared.runtime.notifying import NoticeSettings
 from shared.runtime.surroundings import Surroundings
@@ -83,6 +84,8 @@ class ServiceDefinition:
     crons_revision: int = 0
     """1 with the first cron, and one more with every change to `crons`; the highest one counts."""
     notices: NoticePlan = NoticePlan()  # noqa: RUF009 - frozen
+    invariants: Invariants = field(default_factory=dict[str, str])
+    """Beside the engine's."""
     begin: Begin = nothing_of_its_own
     """Entered once there are a pool and a clock, before the first workflow runs; left after the
     last one."""

@@ -207,7 +207,10 @@ class Service:
                     subjects.command,
                     (*definition.commands, *builtin.commands(name, self._registry.kinds)),
                 ),
-                (subjects.query, (*definition.queries, *builtin.queries(name, store))),
+                (
+                    subjects.query,
+                    (*definition.queries, *builtin.queries(name, store, definition.invariants)),
+                ),
             )
             for handler in handlers
         } | {
@@ -215,7 +218,7 @@ class Service:
                 errand.name, partial(run_errand, errand, surroundings)
             )
             for subject, errands in (
-                (subjects.command, definition.errands),
+                (subjects.command, (*definition.errands, *builtin.errands(self._registry.kinds))),
                 (subjects.query, (*definition.inquiries, *builtin.INQUIRIES)),
             )
             for errand in errands

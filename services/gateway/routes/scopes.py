@@ -24,6 +24,8 @@ RESOURCES = {
     "caches": "caches",
     "health": "health",
     "analytics": "analytics",
+    "invariants": "invariants",
+    "persons": "persons",
     "keys": "keys",
 }
 """By the first part of the address after `/api`: read for a GET, else write."""

@@ -22,6 +22,14 @@ from shared.messages.maintenance.health import (
     HealthQuery,
     HealthStatus,
 )
+from shared.messages.maintenance.invariants import (
+    BrokenInvariant,
+    CheckInvariants,
+    InvariantResults,
+    InvariantResultsQuery,
+    ServiceInvariants,
+    StatusesCompared,
+)
 from shared.messages.maintenance.keys import (
     AllApiKeys,
     ApiKey,
@@ -53,10 +61,12 @@ __all__ = [
     "AnalyticsUnit",
     "ApiKey",
     "ApiKeys",
+    "BrokenInvariant",
     "CacheName",
     "CacheState",
     "Caches",
     "CachesInvalidated",
+    "CheckInvariants",
     "ComponentHealth",
     "CreateApiKey",
     "DatabaseCleaned",
@@ -64,7 +74,11 @@ __all__ = [
     "HealthQuery",
     "HealthStatus",
     "InvalidateCache",
+    "InvariantResults",
+    "InvariantResultsQuery",
     "LogsRotated",
     "RevokeApiKey",
+    "ServiceInvariants",
+    "StatusesCompared",
     "SystemReport",
 ]

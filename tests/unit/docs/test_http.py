@@ -19,7 +19,9 @@ from services.gateway.routes import (
     caches,
     dead_letters,
     health,
+    invariants,
     notices,
+    persons,
     players,
     sessions,
 )
@@ -40,14 +42,24 @@ FORWARDED = (
     *achievements.TABLE,
     *billing.TABLE,
     *notices.TABLE,
+    *persons.TABLE,
     *caches.TABLE,
     *dead_letters.TABLE,
     *health.TABLE,
+    *invariants.TABLE,
     *analytics.TABLE,
 )
 HANDLERS: dict[str, AnyRequest] = {
-    **{subjects.command("player", each.name): each for each in BUILTIN_COMMANDS},
-    **{subjects.query("player", each.name): each for each in BUILTIN_QUERIES},
+    **{
+        subjects.command(contract.service, each.name): each
+        for contract in CONTRACTS
+        for each in BUILTIN_COMMANDS
+    },
+    **{
+        subjects.query(contract.service, each.name): each
+        for contract in CONTRACTS
+        for each in BUILTIN_QUERIES
+    },
     **{
         subjects.command(contract.service, each.name): each
         for contract in CONTRACTS

@@ -6,10 +6,9 @@ import asyncio
 import hmac
 import re
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from hashlib import sha256
 from string import ascii_lowercase, digits
-from time import monotonic
 from typing import NamedTuple
 
 import structlog
@@ -28,6 +27,8 @@ ID_ALPHABET = ascii_lowercase + digits
 ID_LENGTH = 16
 REFRESH_SECONDS = 0.3
 """So soon a gateway knows of a change: a revoked key is refused within a second."""
+PATIENCE_SECONDS = 2.0
+"""So long a request waits for the look that tells whether there is its key."""
 NO_LIMIT = 0.0
 BOOTSTRAP = "key:bootstrap"
 """The actor of whoever sends the environment's API_KEY."""
@@ -51,13 +52,12 @@ def new_key(key_id: str | None = None) -> NewKey:
 class ApiKeys:
     """Lets in who sends the environment's key, or one of the bucket."""
 
-    def __init__(
-        self, api_key: Secret, book: ApiKeyBook, now_seconds: Callable[[], float] = monotonic
-    ):
+    def __init__(self, api_key: Secret, book: ApiKeyBook):
         self._bootstrap = api_key.reveal().encode()
         self._book = book
-        self._now_seconds = now_seconds
-        self._asked_at = -REFRESH_SECONDS
+        self._looked = asyncio.Condition()
+        self._begun = 0
+        self._succeeded = 0
 
     def is_bootstrap(self, token: str) -> bool:
         """Whether it is the environment's key."""
@@ -77,27 +77,25 @@ class ApiKeys:
         return Caller(f"key:{parts['id']}", frozenset(key.scopes), key.rate_per_second)
 
     async def _find(self, key_id: str) -> KnownKey | None:
-        keys = self._book.keys
-        if (keys is None or key_id not in keys) and self._may_ask():
-            # It may have been made a moment ago, by way of another gateway.
-            try:
-                await self._book.refresh()
-            except Transient as error:
-                log.warning("api_keys_away", reason=str(error))
+        if self._book.keys is None or key_id not in self._book.keys:
+            # It may have been made a moment ago. The next look tells, and not one of its own: so
+            # whoever makes ids up costs NATS nothing, and waits.
+            await self._next_look()
         if self._book.keys is None:
             raise Undecided("the API keys are not known yet: try again")
         return self._book.keys.get(key_id)
 
-    def _may_ask(self) -> bool:
-        """Not for each guess of whoever makes up ids."""
-        now = self._now_seconds()
-        if now - self._asked_at < REFRESH_SECONDS and self._book.keys is not None:
-            return False
-        self._asked_at = now
-        return True
+    async def _next_look(self) -> None:
+        """Returns after a look that began later than now. Raises Undecided where none succeeds."""
+        wanted = self._begun + 1
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS), self._looked:
+                await self._looked.wait_for(lambda: self._succeeded >= wanted)
+        except TimeoutError as error:
+            raise Undecided("whether there is this API key is not known now") from error
 
     async def followed(self, _app: object) -> AsyncGenerator[None]:
-        """Follows the changes while an application runs."""
+        """Looks at what changes while an application runs."""
         following = asyncio.create_task(self._follow())
         yield
         following.cancel()
@@ -106,16 +104,21 @@ class ApiKeys:
     async def _follow(self) -> None:
         away = False
         while True:
+            self._begun += 1
             try:
                 await self._book.refresh()
-                away = False
             except Transient as error:
                 if not away:
                     log.warning("api_keys_away", reason=str(error))
                 away = True
             except Exception:
-                # Whatever the bucket holds must not have a revoked key let in for ever.
+                # One look that fails must not be the last: a revoked key would stay let in.
                 log.exception("api_keys_not_read")
+            else:
+                away = False
+                async with self._looked:
+                    self._succeeded = self._begun
+                    self._looked.notify_all()
             await asyncio.sleep(REFRESH_SECONDS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from nats.aio.client import Client
@@ -23,9 +25,11 @@ from services.maintenance.keys import recover
 from shared.jetstream.connection import connect, jetstream
 from shared.messages import subjects
 from shared.runtime.config import load
+from shared.runtime.embedded.child import free_port
 from shared.runtime.embedded.nats import EmbeddedNats
 from shared.runtime.service import Service
 from tests.integration.gateway.answering import answering
+from tests.integration.gateway.test_outages import gateway_process, logged
 
 Http = TestClient[Request, Application]
 MakeGateway = Callable[[Client], Awaitable[Http]]
@@ -33,6 +37,7 @@ MakeDatabase = Callable[[str], Awaitable[str]]
 
 BOUND_SECONDS = 30.0
 PLAYER = f"/api/players/{uuid4()}"
+NOBODYS = f"pfk_{'0' * 16}_{'A' * 43}"
 READER = {"name": "a game", "scopes": ["players:read", "player:*"]}
 
 
@@ -51,6 +56,9 @@ class House:
         running = asyncio.create_task(service.run())
         async with asyncio.timeout(BOUND_SECONDS):
             while (await self.http.get("/api/keys")).status == 503:
+                assert not running.done()
+            # Whatever keys there are, the gateway knows that it knows them all.
+            while await status_with(self.http, {"key": NOBODYS}) == 503:
                 assert not running.done()
         try:
             yield service
@@ -200,6 +208,9 @@ async def test_keys_work_again_after_nats_lost_everything_and_maintenance_was_re
         made = await house.make()
         gone = await house.make(name="gone")
         await house.revoke(gone)
+        async with answering(own_client, "player", players.TABLE):
+            assert await status_with(house.http, made) == 200
+            await until_status(house.http, gone, 401)
     await lose_everything(own_client)
     other = await make_gateway(own_client)
     async with answering(own_client, "player", players.TABLE):
@@ -290,3 +301,36 @@ async def test_a_wrong_wish_for_a_key_names_the_field(
 async def test_a_key_that_there_is_not_cannot_be_revoked(house: House) -> None:
     async with house.maintenance(), house.http.delete(f"/api/keys/{'0' * 16}") as answer:
         assert (answer.status, (await answer.json())["code"]) == (404, "key_not_found")
+
+
+@pytest.mark.rule("http-secrets")
+async def test_no_secret_is_in_the_log_of_a_run(house: House, own_nats: EmbeddedNats) -> None:
+    port = free_port()
+    environment = {
+        "NATS_URL": own_nats.url,
+        "HTTP_PORT": str(port),
+        "API_KEY": "secret-of-the-environment",
+        "LOG_LEVEL": "debug",
+    }
+    async with house.maintenance():
+        made = await house.make()
+    async with gateway_process(environment) as process, ClientSession() as session:
+        await logged(process, "gateway_started")
+        for token in ("secret-of-the-environment", made["key"], f"secret-of-a-guess.{NOBODYS}"):
+            async with session.post(
+                f"http://127.0.0.1:{port}/api/workflows/player?token=secret-of-a-query",
+                headers={
+                    "Authorization": f"Bearer {token}",
+                    "Cookie": "secret-of-a-cookie",
+                    "Idempotency-Key": "secret of a key",
+                },
+                json={"playerId": "secret-of-a-body"},
+            ) as answer:
+                assert answer.status in {401, 422}
+        process.send_signal(signal.SIGTERM)
+        output, errors = await process.communicate()
+    text = (output + errors).decode()
+    assert text.count("http_request") == 3
+    assert "key:bootstrap" in text
+    assert "secret" not in text
+    assert made["key"].rpartition("_")[2] not in text

@@ -100,10 +100,9 @@ async def test_who_sends_a_body_too_slowly_is_cut_off(
         "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
     )
     async with asyncio.timeout(BOUND_SECONDS):
-        answer = await reader.read()
+        answer = await reader.readuntil(b"request_timeout")
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"request_timeout" in answer
 
 
 @pytest.mark.rule("http-limits")

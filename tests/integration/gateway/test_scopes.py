@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -127,7 +127,7 @@ async def test_one_action_is_enough_for_itself_and_its_actor_is_told(
     found = await jetstream(nats_client).get_last_msg(
         subjects.workflows_stream("player"), subjects.control("player")
     )
-    headers: Any = found.headers
+    headers = cast("dict[str, str]", found.headers)
     assert headers[subjects.ACTOR] == "jwt:user-1"
     terminated = await door.ask(
         "player:pause player:read", "POST", "/api/workflows/of-player/terminate", {}

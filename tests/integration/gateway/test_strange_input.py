@@ -1,4 +1,4 @@
-"""Whatever is sent, the gateway answers, and never with 500; and no secret of it is logged."""
+"""Whatever is sent, the gateway answers, and never with 500."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from yarl import URL
 
 from services.gateway.routes import achievements, billing, caches, keys, players, sessions
 from tests.integration.gateway.answering import answering
-from tests.integration.gateway.conftest import API_KEY
 
 Http = TestClient[Request, Application]
 
@@ -31,7 +30,6 @@ OWNERS = {
     "billing": billing.TABLE,
     "maintenance": (*caches.TABLE, *keys.TABLE),
 }
-SECRETS = (API_KEY, "a-secret-of-a-header", "a-secret-of-a-query", "a-secret-of-a-body")
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
@@ -99,11 +97,10 @@ def filled(draw: st.DrawFn, path: str) -> str:
     return path
 
 
-@pytest.mark.rule("http-strange-input", "http-problems", "http-secrets")
-async def test_no_input_is_answered_with_500_and_no_secret_is_logged(
+@pytest.mark.rule("http-strange-input", "http-problems")
+async def test_no_input_is_answered_with_500(
     http: Http,
     nats_client: Client,
-    caplog: pytest.LogCaptureFixture,
     record_property: Callable[[str, object], None],
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -125,7 +122,7 @@ async def test_no_input_is_answered_with_500_and_no_secret_is_logged(
         max_examples=EXAMPLES,
         deadline=None,
         database=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(st.data())
     def all_of_it(data: st.DataObject) -> None:
@@ -143,14 +140,5 @@ async def test_no_input_is_answered_with_500_and_no_secret_is_logged(
         for service, table in OWNERS.items():
             await stack.enter_async_context(answering(nats_client, service, table))
         await asyncio.to_thread(all_of_it)
-        await send(
-            "POST",
-            "/api/workflows/player?token=a-secret-of-a-query",
-            headers={"X-Secret": "a-secret-of-a-header"},
-            json={"playerId": "a-secret-of-a-body"},
-        )
     record_property("its answers", dict(sorted(seen.items())))
     assert {200, 401, 404, 422} <= seen.keys(), seen
-    logged = "\n".join(record.getMessage() for record in caplog.records)
-    assert "http_request" in logged
-    assert [secret for secret in SECRETS if secret in logged] == []

@@ -32,6 +32,7 @@ from services.gateway.routes import (
     notices,
     persons,
     players,
+    retention,
     sessions,
 )
 from services.gateway.routes.controls import ControlRoutes
@@ -150,6 +151,7 @@ def create_app(
         KEYS,
         invariants.TABLE,
         analytics.TABLE,
+        retention.TABLE,
     ):
         app.add_routes(forwarding.routes(table, Requests(client), cached))
     return app

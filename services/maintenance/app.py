@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from services.maintenance.archive.archiver import Archiver
+from services.maintenance.backlog import Backlog
 from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
-from services.maintenance.handlers import analytics, invariants, persons
+from services.maintenance.handlers import analytics, invariants, persons, retention
 from services.maintenance.handlers.caches import CacheHandlers
 from services.maintenance.handlers.keys import KeyHandlers
 from services.maintenance.health.monitor import HealthMonitor
@@ -19,6 +20,7 @@ from services.maintenance.keys import Keys
 from services.maintenance.owners import Owners
 from services.maintenance.persons import Documents, PersonOwners
 from services.maintenance.rollups import Rollups
+from services.maintenance.store.analytics import closed_until
 from services.maintenance.watch import InvariantWatch
 from services.maintenance.workflows.analytics import Analytics
 from services.maintenance.workflows.cache import CacheInvalidation
@@ -61,7 +63,7 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
     of_caches, of_keys = CacheHandlers(rooms.caches), KeyHandlers(rooms.keys)
     of_persons = PersonOwners(owners)
     system = SystemMaintenanceWorkflow(
-        cleanup_database=DatabaseCleanup(),
+        cleanup_database=DatabaseCleanup(owners, closed_until),
         rotate_logs=rooms.rotation,
         invalidate_cache=CacheInvalidation(rooms.caches),
         perform_health_checks=HealthChecks(rooms.health.check),
@@ -74,13 +76,14 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
             register(StartPersonExport, PersonExportWorkflow(of_persons, rooms.exports)),
             register(StartPersonErasure, PersonErasureWorkflow(of_persons, rooms.exports)),
         ],
-        commands=[*invariants.COMMANDS, *of_keys.commands()],
+        commands=[*invariants.COMMANDS, *retention.COMMANDS, *of_keys.commands()],
         queries=[
             *of_caches.queries(),
             *of_keys.queries(),
             *analytics.QUERIES,
             *invariants.QUERIES,
             *persons.QUERIES,
+            *retention.QUERIES,
         ],
         errands=of_caches.errands(),
         events=[*of_caches.events(), *analytics.EVENTS],
@@ -119,7 +122,8 @@ class Rooms:
         rollups = self._rollups(surroundings)
         self.analytics.give(rollups)
         async with self.health.standing_on(surroundings):
-            yield [self.health, rollups, self.keys, self._watch(surroundings)]
+            backlog = Backlog(surroundings.pool, surroundings.clock)
+            yield [self.health, rollups, self._watch(surroundings), self.keys, backlog]
 
     def _watch(self, surroundings: Surroundings) -> InvariantWatch:
         return InvariantWatch(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from shared.messages.invariants import AllInvariants, Violations
 from shared.messages.problems import Refused
 from shared.messages.workflows import InstanceQuery, StatusDocument
 from shared.postgres.invariants import ENGINE, Invariants, InvariantStore
-from shared.runtime import dead_letters
+from shared.runtime import dead_letters, keeping
 from shared.runtime.handling import AnyErrand, AnyHandler, Handler, Work
+from shared.runtime.keeping import Dataset
 from shared.runtime.mending import mend_statuses
 from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
 from shared.runtime.readiness import READINESS
@@ -31,9 +32,9 @@ def commands(service: str, kinds: Iterable[str]) -> tuple[AnyHandler, ...]:
     )
 
 
-def errands(kinds: Iterable[str]) -> tuple[AnyErrand, ...]:
+def errands(kinds: Iterable[str], datasets: Sequence[Dataset] = ()) -> tuple[AnyErrand, ...]:
     """Commands that keep their own transactions."""
-    return (mend_statuses(kinds),)
+    return (mend_statuses(kinds), *keeping.errands((*keeping.of_engine(), *datasets)))
 
 
 def queries(service: str, store: InstanceStore, invariants: Invariants) -> tuple[AnyHandler, ...]:

@@ -27,6 +27,11 @@ COMPONENT_CHECK_SECONDS = Gauge(
 ANALYTICS_FACTS_TOO_LATE = Counter(
     "analytics_facts_too_late", "Facts that came after those of their day were given up."
 )
+RETENTION_BACKLOG_SECONDS = Gauge(
+    "retention_backlog_seconds",
+    "How long the oldest row has been overdue that retention left.",
+    ["owner", "policy"],
+)
 DEAD_LETTERS_OPEN = Gauge("dead_letters_open", "Dead letters to be replayed or discarded.")
 STATUS_DIFFERENCES = Counter(
     "status_differences",

@@ -25,6 +25,7 @@ RESOURCES = {
     "health": "health",
     "analytics": "analytics",
     "invariants": "invariants",
+    "retention": "retention",
     "persons": "persons",
     "keys": "keys",
 }

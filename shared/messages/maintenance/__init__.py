@@ -42,7 +42,14 @@ from shared.messages.maintenance.report import (
     CachesInvalidated,
     DatabaseCleaned,
     LogsRotated,
+    PolicyApplied,
     SystemReport,
+)
+from shared.messages.maintenance.retention import (
+    AllRetention,
+    RetentionPolicies,
+    RetentionPolicy,
+    SetRetention,
 )
 
 SERVICE = "maintenance"
@@ -51,6 +58,7 @@ __all__ = [
     "SERVICE",
     "AllApiKeys",
     "AllCaches",
+    "AllRetention",
     "AnalyticsBucket",
     "AnalyticsGrain",
     "AnalyticsMetric",
@@ -77,8 +85,12 @@ __all__ = [
     "InvariantResults",
     "InvariantResultsQuery",
     "LogsRotated",
+    "PolicyApplied",
+    "RetentionPolicies",
+    "RetentionPolicy",
     "RevokeApiKey",
     "ServiceInvariants",
+    "SetRetention",
     "StatusesCompared",
     "SystemReport",
 ]

@@ -21,6 +21,7 @@ from services.backup.taking import take_backup
 from services.clock import ClockError
 from services.demo import run_demo
 from services.logs import LogsError, Wanted
+from services.maintenance.keys import recover as recover_keys
 from services.persons import PersonError
 from services.simulate import simulate
 from services.stack.folder import StackFolder, StackInfo, running_stack
@@ -298,6 +299,8 @@ async def _recover_one(name: str, environment: Mapping[str, str]) -> None:
         f"{name} is recovered: {done.instances} instances, {done.statuses} statuses put, "
         f"{done.forgotten} taken away, {done.messages} messages published again"
     )
+    if name == "maintenance":
+        _say(f"API keys are shown to the gateways: {await recover_keys(settings)} were not")
 
 
 async def _list_logs(options: LogOptions, data: Path) -> bool:

@@ -15,8 +15,12 @@ from aiohttp import web
 from nats.aio.client import Client
 
 from services.gateway import middleware
+from services.gateway.backpressure import Backpressure
 from services.gateway.caching import CachedRequests
 from services.gateway.config import CACHE_SECONDS, GatewaySettings
+from services.gateway.credentials.access import NO_TOKENS, Access, Identification
+from services.gateway.credentials.keys import ApiKeys
+from services.gateway.credentials.rates import Rates
 from services.gateway.routes import (
     achievements,
     analytics,
@@ -33,12 +37,16 @@ from services.gateway.routes import (
 )
 from services.gateway.routes.controls import ControlRoutes
 from services.gateway.routes.health import TABLE as HEALTH
+from services.gateway.routes.keys import TABLE as KEYS
+from services.gateway.routes.keys import KeyRoutes
 from services.gateway.routes.persons import PersonRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
+from services.gateway.routes.scopes import scope_of
 from services.gateway.routes.webhooks import WebhookRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
+from shared.jetstream.api_keys import ApiKeyBook
 from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.connection import Unreachable, close, connect, jetstream
 from shared.jetstream.objects import JetStreamObjects
@@ -76,6 +84,7 @@ def create_app(
     api_key: Secret,
     clock: Clock,
     *,
+    access: Access = NO_TOKENS,
     stopping: asyncio.Event | None = None,
     triggers: Mapping[str, type[Trigger]] = TRIGGERS,
     lost: Lost | None = None,
@@ -104,18 +113,26 @@ def create_app(
             return f"the status bucket is away: {str(error) or 'no answer in time'}"
         return None
 
+    keys = ApiKeys(api_key, ApiKeyBook(client))
     app = web.Application(
         middlewares=[
             middleware.traced,
             middleware.access,
+            *([middleware.cors(access.cors_origins)] if access.cors_origins else []),
             middleware.problems,
-            middleware.authenticate(api_key),
+            middleware.authenticate(
+                Identification(keys, access.issuer), Rates(access.rate_per_second), scope_of
+            ),
+            middleware.arrived(access.body_seconds),
         ],
         client_max_size=MAX_CONTENT_BYTES,
     )
+    app.cleanup_ctx.append(keys.followed)
     app.add_routes(health.routes(started=started, ready=ready))
     app.add_routes(ControlRoutes(reader, publisher, triggers).table())
-    app.add_routes(WorkflowRoutes(starter, reader).table())
+    backpressure = Backpressure(jetstream(client), access.max_waiting_starts)
+    app.add_routes(WorkflowRoutes(starter, reader, backpressure).table())
+    app.add_routes(KeyRoutes(Requests(client)).table())
     services = {trigger.service for trigger in TRIGGERS.values()}
     app.add_routes(ScheduleRoutes(Requests(client), services).table())
     exports = JetStreamObjects(client, subjects.PERSON_EXPORTS_BUCKET)
@@ -131,6 +148,7 @@ def create_app(
         caches.TABLE,
         HEALTH,
         dead_letters.TABLE,
+        KEYS,
         invariants.TABLE,
         analytics.TABLE,
         retention.TABLE,
@@ -169,6 +187,7 @@ class Gateway:
                 client,
                 settings.api_key,
                 await self._business_clock(client),
+                access=Access.of(settings),
                 stopping=self._stopping,
                 lost=Together(standing),
                 cached=CachedRequests(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from time import perf_counter
 from uuid import uuid4
 
@@ -15,12 +15,13 @@ from msgspec import structs
 from opentelemetry.trace import SpanKind, StatusCode
 
 from services.gateway import metrics
+from services.gateway.credentials.caller import Caller, Unauthorized
+from services.gateway.credentials.rates import Rates, TooMany
 from services.gateway.starts import NotConfirmed
 from shared.jetstream.connection import MessageTooLarge
 from shared.jetstream.requests import Unavailable
 from shared.messages.base import encode
 from shared.messages.problems import Problem, Refused
-from shared.runtime.config import Secret
 from shared.workflow import tracing
 from shared.workflow.errors import Transient
 
@@ -29,8 +30,15 @@ log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ACTOR = web.RequestKey("actor", str)
+CALLER = web.RequestKey("caller", Caller)
+Identify = Callable[[web.Request], Awaitable[Caller]]
+"""Who sends a request. Raises Unauthorized and Undecided."""
 WEBHOOKS = "/api/webhooks/{provider}"
 """Signed by who sends them: there is no key to ask for."""
+NO_SCOPE = "*"
+CORS_METHODS = "GET, POST, PUT, PATCH, DELETE"
+CORS_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"
+CORS_SHOWN = "Location, Retry-After, X-Request-Id"
 REQUEST_ID = "X-Request-Id"
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/startupz", "/metrics"})
@@ -88,6 +96,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Every error as a problem document (RFC 9457)."""
     try:
         return await handler(request)
+    except TooMany as many:
+        response = respond(request, many.problem())
+        response.headers["Retry-After"] = str(many.retry_after_seconds)
+        return response
+    except Unauthorized as unauthorized:
+        response = respond(request, unauthorized.problem())
+        response.headers["WWW-Authenticate"] = "Bearer"
+        return response
     except Refused as refused:
         return respond(request, refused.problem())
     except MessageTooLarge as error:
@@ -110,28 +126,73 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         )
 
 
-def authenticate(api_key: Secret) -> Middleware:
-    """Lets in who sends the key; health, metrics and what is signed need none."""
-    expected = f"Bearer {api_key.reveal()}".encode()
+def cors(origins: Collection[str]) -> Middleware:
+    """Lets web pages of these origins call, as browsers ask before they do."""
+
+    @web.middleware
+    async def shared_with(request: web.Request, handler: Handler) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        if origin is None or origin not in origins:
+            return await handler(request)
+        asked = request.headers.get("Access-Control-Request-Method")
+        if request.method == "OPTIONS" and asked is not None:
+            # Without a credential: that comes with the call itself.
+            response: web.StreamResponse = web.Response(status=204)
+            response.headers["Access-Control-Allow-Methods"] = CORS_METHODS
+            response.headers["Access-Control-Allow-Headers"] = CORS_HEADERS
+            response.headers["Access-Control-Max-Age"] = "600"
+        else:
+            response = await handler(request)
+        if not response.prepared:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = CORS_SHOWN
+            response.headers["Vary"] = "Origin"
+        return response
+
+    return shared_with
+
+
+def authenticate(
+    identify: Identify, rates: Rates, scope_of: Callable[[str, str], str | None]
+) -> Middleware:
+    """Lets in whose credential is good, has the route's scope and does not ask too often; health,
+    metrics and what is signed need none."""
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in OPEN_PATHS or _route(request) == WEBHOOKS:
             return await handler(request)
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        given = f"{scheme.capitalize()} {token.strip()}".encode("utf-8", "surrogateescape")
-        # Compared in constant time: how much of a guess is right must not show in its duration.
-        if not hmac.compare_digest(given, expected):
-            response = respond(
-                request,
-                _problem("unauthorized", 401, "send the header `Authorization: Bearer <API key>`"),
-            )
-            response.headers["WWW-Authenticate"] = "Bearer"
-            return response
-        request[ACTOR] = "api"
+        caller = await identify(request)
+        request[ACTOR] = caller.actor
+        request[CALLER] = caller
+        rates.take(caller)
+        scope = _needed(request, scope_of)
+        if scope is not None:
+            caller.require(scope)
         return await handler(request)
 
     return authenticated
+
+
+def arrived(body_seconds: float) -> Middleware:
+    """Waits for the body, so that nobody holds a handler by sending it a byte at a time."""
+
+    @web.middleware
+    async def complete(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.body_exists:
+            try:
+                async with asyncio.timeout(body_seconds):
+                    await request.read()
+            except TimeoutError:
+                response = respond(
+                    request,
+                    _problem("request_timeout", 408, f"it took longer than {body_seconds:g} s"),
+                )
+                response.force_close()
+                return response
+        return await handler(request)
+
+    return complete
 
 
 def respond(request: web.Request, problem: Problem) -> web.Response:
@@ -146,6 +207,18 @@ def respond(request: web.Request, problem: Problem) -> web.Response:
     if problem.status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
+
+
+def _needed(request: web.Request, scope_of: Callable[[str, str], str | None]) -> str | None:
+    """The scope; None where there is nothing at the address, or the handler asks for it once it
+    knows the instance's kind."""
+    found = request.match_info
+    if found.route.resource is None:
+        return None
+    scope = scope_of(request.method, _route(request)) or NO_SCOPE
+    if "{kind}" in scope and "kind" not in found:
+        return None
+    return scope.format_map(found)
 
 
 def _route(request: web.Request) -> str:

@@ -11,6 +11,7 @@ import structlog
 from nats.aio.client import Client
 
 from services.gateway import metrics
+from services.gateway.credentials.caller import Caller
 from shared.jetstream.backlog import oldest_at
 from shared.jetstream.requests import Requests, Unavailable
 from shared.jetstream.status import JetStreamStatusBucket, Stored
@@ -48,16 +49,18 @@ class StatusReader:
         self._clock = clock
         self._triggers = triggers
 
-    async def read(self, workflow_id: str, kind: str | None) -> WorkflowStatus:
-        """The status as a caller sees it; raises what `find` does."""
-        return public(await self.find(workflow_id, kind))
+    async def find(
+        self, workflow_id: str, kind: str | None, caller: Caller, action: str
+    ) -> StatusDocument:
+        """The status, for a caller who wants to do something to the instance; `kind` is needed
+        where several kinds have the id.
 
-    async def find(self, workflow_id: str, kind: str | None) -> StatusDocument:
-        """The status; `kind` is needed where several kinds have the id.
-
-        Raises Refused for an unknown id and Transient while the bucket is away.
+        Raises Refused for an id that is unknown, or of a kind that the caller may neither read nor
+        do this to, and for one that it may only read; Transient while the bucket is away.
         """
-        kinds = list(self._triggers) if kind is None else [kind]
+        if kind is not None:
+            caller.require(f"{kind}:{action}")
+        kinds = caller.among(self._triggers, "read", action) if kind is None else [kind]
         keys = [InstanceKey(each, workflow_id) for each in kinds]
         answers = await asyncio.gather(*(self._statuses.get(key) for key in keys))
         found = [(key, answer) for key, answer in zip(keys, answers, strict=True) if answer]
@@ -71,6 +74,7 @@ class StatusReader:
                 "kind_required", f"{several} have this id: add `kind` to the query", field="kind"
             )
         key, stored = found[0]
+        caller.require(f"{key.kind}:{action}")
         return await self._truth(key, stored)
 
     async def _truth(self, key: InstanceKey, stored: Stored) -> StatusDocument:

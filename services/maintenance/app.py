@@ -14,7 +14,9 @@ from services.maintenance.caches import Caches
 from services.maintenance.config import MaintenanceSettings
 from services.maintenance.handlers import analytics, invariants, persons, retention
 from services.maintenance.handlers.caches import CacheHandlers
+from services.maintenance.handlers.keys import KeyHandlers
 from services.maintenance.health.monitor import HealthMonitor
+from services.maintenance.keys import Keys
 from services.maintenance.owners import Owners
 from services.maintenance.persons import Documents, PersonOwners
 from services.maintenance.rollups import Rollups
@@ -28,6 +30,7 @@ from services.maintenance.workflows.logs import LogRotation
 from services.maintenance.workflows.person_erasure import PersonErasureWorkflow
 from services.maintenance.workflows.person_export import PersonExportWorkflow
 from services.maintenance.workflows.system import SystemMaintenanceWorkflow
+from shared.jetstream.api_keys import ApiKeyBucket
 from shared.jetstream.backlog import caught_up
 from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.connection import jetstream
@@ -57,7 +60,7 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
         health=HealthMonitor(settings, owners, NOTICES),
         rotation=LogRotation(settings.log_dir, settings.log_keep_days),
     )
-    of_caches = CacheHandlers(rooms.caches)
+    of_caches, of_keys = CacheHandlers(rooms.caches), KeyHandlers(rooms.keys)
     of_persons = PersonOwners(owners)
     system = SystemMaintenanceWorkflow(
         cleanup_database=DatabaseCleanup(owners, closed_until),
@@ -73,9 +76,10 @@ def define(settings: MaintenanceSettings) -> ServiceDefinition:
             register(StartPersonExport, PersonExportWorkflow(of_persons, rooms.exports)),
             register(StartPersonErasure, PersonErasureWorkflow(of_persons, rooms.exports)),
         ],
-        commands=[*invariants.COMMANDS, *retention.COMMANDS],
+        commands=[*invariants.COMMANDS, *retention.COMMANDS, *of_keys.commands()],
         queries=[
             *of_caches.queries(),
+            *of_keys.queries(),
             *analytics.QUERIES,
             *invariants.QUERIES,
             *persons.QUERIES,
@@ -101,6 +105,7 @@ class Rooms:
     rotation: LogRotation
     caches: Caches = field(default_factory=Caches)
     exports: Documents = field(default_factory=Documents)
+    keys: Keys = field(default_factory=Keys)
     analytics: Analytics = field(default_factory=Analytics)
 
     @asynccontextmanager
@@ -109,6 +114,7 @@ class Rooms:
         client, replicas = surroundings.client, self.settings.stream_replicas
         self.owners.give(Requests(client))
         self.caches.give(JetStreamCache(client, replicas=replicas))
+        self.keys.give(surroundings.pool, ApiKeyBucket(client, replicas=replicas))
         archive = JetStreamObjects(client, subjects.LOG_ARCHIVE_BUCKET, replicas=replicas)
         self.rotation.give(Archiver(Path(self.settings.log_dir), archive, surroundings.pool))
         exports = JetStreamObjects(client, subjects.PERSON_EXPORTS_BUCKET, replicas=replicas)
@@ -117,7 +123,7 @@ class Rooms:
         self.analytics.give(rollups)
         async with self.health.standing_on(surroundings):
             backlog = Backlog(surroundings.pool, surroundings.clock)
-            yield [self.health, rollups, self._watch(surroundings), backlog]
+            yield [self.health, rollups, self._watch(surroundings), self.keys, backlog]
 
     def _watch(self, surroundings: Surroundings) -> InvariantWatch:
         return InvariantWatch(

@@ -96,3 +96,8 @@ class Together:
             self._running = asyncio.create_task(self._attempt())
         # Whoever gives up waiting takes it from nobody else.
         await asyncio.shield(self._running)
+
+    @property
+    def running(self) -> bool:
+        """Whether an attempt is on its way."""
+        return self._running is not None and not self._running.done()

@@ -125,6 +125,7 @@ def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]
         Right("know whether it has them all", (f"{API}.CONSUMER.INFO.{consumer}",)),
         Right("have a dead fact taken again", _events(services)),
         Right("look at JetStream's health", (f"{API}.INFO", *streams, *consumers)),
+        Right("show the gateways the API keys", _keep_api_keys()),
         Right("keep the log's archive", _keep_objects(subjects.LOG_ARCHIVE_BUCKET)),
         Right("keep exports of persons", _keep_objects(subjects.PERSON_EXPORTS_BUCKET)),
     )
@@ -152,6 +153,8 @@ def _gateway(services: Mapping[str, Iterable[str]]) -> User:
                     *_read_directly(subjects.CACHES_STREAM, [subjects.cache_subjects()]),
                 ),
             ),
+            Right("know the API keys", _read_api_keys()),
+            Right("know the backlogs of starts", _starts_info(services)),
             _hear(GATEWAY),
         ),
     )
@@ -184,6 +187,7 @@ def _operator(services: Mapping[str, Iterable[str]]) -> User:
             Right("ask for workflows", _commands(kinds)),
             Right("tell again what was lost", (*_events(services), *_facts(services))),
             Right("put lost statuses again", _status(kinds)),
+            Right("show lost API keys again", _keep_api_keys()),
             Right("make lost streams again", _make_streams(services)),
             Right("make lost consumers again", _make_consumers(services)),
             Right("survey JetStream", tuple(f"{API}.{each}" for each in overviews)),
@@ -260,6 +264,21 @@ def _read_directly(stream: str, under: Iterable[str] | None = None) -> tuple[str
     """By any replica: messages under these subjects, else all."""
     root = f"{API}.DIRECT.GET.{stream}"
     return (root, f"{root}.>") if under is None else tuple(f"{root}.{each}" for each in under)
+
+
+def _starts_info(services: Iterable[str]) -> tuple[str, ...]:
+    stream, consumer = subjects.workflows_stream, subjects.starts_consumer
+    return tuple(f"{API}.CONSUMER.INFO.{stream(each)}.{consumer(each)}" for each in services)
+
+
+def _read_api_keys() -> tuple[str, ...]:
+    stream = subjects.API_KEYS_STREAM
+    return (f"{API}.STREAM.INFO.{stream}", _read(stream))
+
+
+def _keep_api_keys() -> tuple[str, ...]:
+    made = (f"{API}.STREAM.{verb}.{subjects.API_KEYS_STREAM}" for verb in ("CREATE", "UPDATE"))
+    return (subjects.api_key_entry("*"), *made, *_read_api_keys())
 
 
 def _keep_objects(bucket: str) -> tuple[str, ...]:

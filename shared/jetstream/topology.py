@@ -171,6 +171,11 @@ async def ensure_caches(js: JetStreamContext, *, replicas: int = 1) -> None:
     await _ensure_stream(js, replace(caches_bucket(), num_replicas=replicas))
 
 
+async def ensure_api_keys(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Makes the bucket of API keys exist. Raises Transient while JetStream is away."""
+    await _ensure_stream(js, replace(api_keys_bucket(), num_replicas=replicas))
+
+
 async def created_at(js: JetStreamContext, stream: str) -> str:
     """When the stream was created: tells it from one of the same name made anew (rule 16).
 
@@ -235,6 +240,21 @@ def caches_bucket() -> StreamConfig:
         # A power loss takes it all. On disk it could take the last invalidation alone, and bring
         # back the values from before.
         storage=StorageType.MEMORY,
+        max_msg_size=MAX_MESSAGE_BYTES,
+    )
+
+
+def api_keys_bucket() -> StreamConfig:
+    """The stream of the bucket from which gateways read who is let in."""
+    return StreamConfig(
+        name=subjects.API_KEYS_STREAM,
+        subjects=[subjects.api_key_entry("*")],
+        max_msgs_per_subject=1,
+        allow_direct=True,
+        allow_rollup_hdrs=True,
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
         max_msg_size=MAX_MESSAGE_BYTES,
     )
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shared.messages.base import IDENTIFIER_PATTERN
+from shared.messages.maintenance.keys import SCOPE_PATTERN
 from shared.messages.problems import Refused
 from shared.messages.schedules import SCHEDULE_NAME_PATTERN
 
@@ -23,6 +24,7 @@ NAMED = re.compile(r"^`(?P<name>\w+)`")
 PATTERNS = {
     IDENTIFIER_PATTERN: "Expected 1 to 100 letters, digits, `_` or `-`, the first no `-`",
     SCHEDULE_NAME_PATTERN: "Expected 1 to 63 letters, digits, `_` or `-`, the first no `-`",
+    SCOPE_PATTERN: "Expected `*`, or a scope such as `player:start` or `player:*`",
 }
 
 

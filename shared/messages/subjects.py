@@ -23,6 +23,8 @@ INGEST_STREAM = "INGEST"
 STATUS_BUCKET = "workflow-status"
 STATUS_STREAM = f"KV_{STATUS_BUCKET}"
 """The stream under the bucket, as every NATS client names it."""
+API_KEYS_BUCKET = "api-keys"
+API_KEYS_STREAM = f"KV_{API_KEYS_BUCKET}"
 LOG_ARCHIVE_BUCKET = "log-archive"
 """Object store of the log segments that are kept for long."""
 PERSON_EXPORTS_BUCKET = "person-exports"
@@ -133,6 +135,11 @@ def status_key(kind: str, workflow_id: str) -> str:
 def status_subject(key: str) -> str:
     """Where the status bucket keeps a key, as every NATS client does."""
     return f"$KV.{STATUS_BUCKET}.{key}"
+
+
+def api_key_entry(key_id: str) -> str:
+    """Where the bucket of API keys keeps what the gateway needs of one."""
+    return f"$KV.{API_KEYS_BUCKET}.{key_id}"
 
 
 def objects_stream(bucket: str) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4, uuid5
 import msgspec
 from aiohttp import web
 
-from services.gateway.middleware import ACTOR
+from services.gateway.middleware import ACTOR, CALLER
 from services.gateway.routes.reading import idempotency_key, read_object
 from services.gateway.routes.workflows import answer, id_and_kind
 from services.gateway.statuses import StatusReader
@@ -81,7 +81,7 @@ class ControlRoutes:
         """202 once JetStream keeps the request; 409 where it could do nothing."""
         action = Action(request.match_info["action"])
         body = convert(await read_object(request), BODIES[action])
-        document = await self._find(request)
+        document = await self._find(request, action)
         _check(document, action, body)
         command = ControlCommand(
             id=document.workflow_id, action=action, **msgspec.structs.asdict(body)
@@ -92,7 +92,7 @@ class ControlRoutes:
     async def signal(self, request: web.Request) -> web.Response:
         """202 once JetStream keeps the signal, also when nobody waits for it yet."""
         payload = await read_object(request)
-        document = await self._find(request)
+        document = await self._find(request, "signal")
         if document.status.ended:
             raise _ended(document, "a signal would never be read")
         signal_type = request.match_info["type"]
@@ -103,9 +103,9 @@ class ControlRoutes:
             request, document, subject, encode(command), f"signal/{signal_type}"
         )
 
-    async def _find(self, request: web.Request) -> StatusDocument:
+    async def _find(self, request: web.Request, action: str) -> StatusDocument:
         workflow_id, kind = id_and_kind(request, request.match_info["id"])
-        return await self._reader.find(workflow_id, kind)
+        return await self._reader.find(workflow_id, kind, request[CALLER], action)
 
     def _check_signal(self, kind: str, signal_type: str, payload: dict[str, Any]) -> None:
         if not re.match(SIGNAL_TYPE_PATTERN, signal_type):

@@ -6,6 +6,7 @@ from functools import partial
 
 from aiohttp import web
 
+from services.gateway.middleware import CALLER
 from services.gateway.routes.forwarding import Forward
 from services.gateway.statuses import StatusReader
 from shared.jetstream.objects import ObjectMissing, Objects
@@ -33,7 +34,9 @@ class PersonRoutes:
     async def document(self, request: web.Request) -> web.Response:
         """The whole document, once its export is complete."""
         workflow_id = request.match_info["id"]
-        status = await self._reader.read(workflow_id, StartPersonExport.kind)
+        status = await self._reader.find(
+            workflow_id, StartPersonExport.kind, request[CALLER], "read"
+        )
         if status.status is not Status.COMPLETE:
             raise Refused(
                 "export_not_complete",

@@ -9,10 +9,11 @@ from uuid import uuid4
 from aiohttp import web
 from msgspec import structs
 
-from services.gateway.middleware import ACTOR
+from services.gateway.backpressure import Backpressure
+from services.gateway.middleware import ACTOR, CALLER
 from services.gateway.routes.reading import idempotency_key, read_object
 from services.gateway.starts import NotConfirmed, Outcome, Start, Starter, prepare
-from services.gateway.statuses import StatusReader
+from services.gateway.statuses import StatusReader, public
 from shared.messages.base import Message, encode, is_workflow_id
 from shared.messages.decoding import convert
 from shared.messages.problems import Problem, Refused
@@ -42,9 +43,10 @@ class StartRefused(Refused):
 class WorkflowRoutes:
     """Handlers; each decodes, asks one collaborator, and answers."""
 
-    def __init__(self, starter: Starter, reader: StatusReader):
+    def __init__(self, starter: Starter, reader: StatusReader, backpressure: Backpressure):
         self._starter = starter
         self._reader = reader
+        self._backpressure = backpressure
 
     def table(self) -> list[web.RouteDef]:
         """The addresses."""
@@ -65,6 +67,7 @@ class WorkflowRoutes:
             idempotency_key=idempotency_key(request),
             new_id=uuid4,
         )
+        self._backpressure.check(kind)
         outcome = await self._starter.start(start)
         if outcome is Outcome.EXISTS:
             raise StartRefused(
@@ -90,6 +93,7 @@ class WorkflowRoutes:
         """202 with the ids that are started now and those that existed; all or none is valid."""
         kind = known_kind(request.match_info["kind"])
         starts = self._prepare_batch(kind, request, await read_object(request))
+        self._backpressure.check(kind)
         outcomes = await asyncio.gather(
             *(self._starter.start(start) for start in starts), return_exceptions=True
         )
@@ -121,7 +125,8 @@ class WorkflowRoutes:
         return await self._status(request, request.match_info["id"])
 
     async def _status(self, request: web.Request, workflow_id: str) -> web.Response:
-        return answer(await self._reader.read(*id_and_kind(request, workflow_id)))
+        found = await self._reader.find(*id_and_kind(request, workflow_id), request[CALLER], "read")
+        return answer(public(found))
 
     def _prepare_batch(self, kind: str, request: web.Request, body: dict[str, Any]) -> list[Start]:
         instances = convert(body, Batch).instances

@@ -30,6 +30,13 @@ from shared.messages.maintenance.invariants import (
     ServiceInvariants,
     StatusesCompared,
 )
+from shared.messages.maintenance.keys import (
+    AllApiKeys,
+    ApiKey,
+    ApiKeys,
+    CreateApiKey,
+    RevokeApiKey,
+)
 from shared.messages.maintenance.report import (
     AnalyticsProcessed,
     CachesInvalidated,
@@ -49,6 +56,7 @@ SERVICE = "maintenance"
 
 __all__ = [
     "SERVICE",
+    "AllApiKeys",
     "AllCaches",
     "AllRetention",
     "AnalyticsBucket",
@@ -59,6 +67,8 @@ __all__ = [
     "AnalyticsReport",
     "AnalyticsSeries",
     "AnalyticsUnit",
+    "ApiKey",
+    "ApiKeys",
     "BrokenInvariant",
     "CacheName",
     "CacheState",
@@ -66,6 +76,7 @@ __all__ = [
     "CachesInvalidated",
     "CheckInvariants",
     "ComponentHealth",
+    "CreateApiKey",
     "DatabaseCleaned",
     "HealthChecked",
     "HealthQuery",
@@ -77,6 +88,7 @@ __all__ = [
     "PolicyApplied",
     "RetentionPolicies",
     "RetentionPolicy",
+    "RevokeApiKey",
     "ServiceInvariants",
     "SetRetention",
     "StatusesCompared",

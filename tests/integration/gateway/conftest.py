@@ -11,6 +11,7 @@ from aiohttp.web import Application, Request
 from nats.aio.client import Client
 
 from services.gateway.app import create_app, ensure
+from services.gateway.credentials.access import Access
 from shared.jetstream.connection import connect
 from shared.runtime.config import Secret
 from shared.testing.clocks import ManualClock
@@ -19,6 +20,7 @@ API_KEY = "correct-horse-battery-staple"
 
 Http = TestClient[Request, Application]
 MakeGateway = Callable[[Client], Awaitable[Http]]
+MakeGatewayWith = Callable[[Client, Access], Awaitable[Http]]
 
 
 @pytest.fixture
@@ -34,17 +36,27 @@ async def nats_client(nats_url: str) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def make_gateway(clock: ManualClock) -> AsyncIterator[MakeGateway]:
-    """`http = await make_gateway(client)`: an HTTP client of a gateway on that connection."""
+async def make_gateway_with(clock: ManualClock) -> AsyncIterator[MakeGatewayWith]:
+    """The same as `make_gateway`, with more than the defaults of who is let in."""
     async with AsyncExitStack() as stack:
 
-        async def make(client: Client) -> Http:
+        async def make(client: Client, access: Access) -> Http:
             await ensure(client)
-            server = TestServer(create_app(client, Secret(API_KEY), clock))
+            server = TestServer(create_app(client, Secret(API_KEY), clock, access=access))
             headers = {"Authorization": f"Bearer {API_KEY}"}
             return await stack.enter_async_context(TestClient(server, headers=headers))
 
         yield make
+
+
+@pytest.fixture
+def make_gateway(make_gateway_with: MakeGatewayWith) -> MakeGateway:
+    """`http = await make_gateway(client)`: an HTTP client of a gateway on that connection."""
+
+    async def make(client: Client) -> Http:
+        return await make_gateway_with(client, Access())
+
+    return make
 
 
 @pytest.fixture

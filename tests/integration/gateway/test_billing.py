@@ -113,7 +113,7 @@ async def test_a_call_becomes_one_request(
     [asked] = service.asked
     assert asked.subject == subject
     assert (body or {}).items() <= asked.body.items()
-    assert asked.headers[subjects.ACTOR] == "api"
+    assert asked.headers[subjects.ACTOR] == "key:bootstrap"
 
 
 async def test_use_reported_again_under_its_key_is_the_same_event(

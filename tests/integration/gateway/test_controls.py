@@ -92,7 +92,7 @@ async def test_a_control_is_accepted_once_its_stream_keeps_it(
     assert await post(http, f"{ONE}/{action}") == (202, {"workflowId": "one"})
     [message] = await stored(nats_client)
     assert message.subject == subjects.control("journey")
-    assert message.headers[subjects.ACTOR] == "api"
+    assert message.headers[subjects.ACTOR] == "key:bootstrap"
     command = msgspec.json.decode(message.data, type=ControlCommand)
     assert command == ControlCommand(id="one", action=command.action)
     assert command.action == action

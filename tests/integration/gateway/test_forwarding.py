@@ -139,7 +139,7 @@ async def test_a_call_becomes_one_request_that_carries_address_body_and_actor(
         assert await answer.json() == {"answered": True}
     [asked] = service.asked
     assert asked.subject == subject
-    assert asked.headers[subjects.ACTOR] == "api"
+    assert asked.headers[subjects.ACTOR] == "key:bootstrap"
     assert asked.headers.get(subjects.IDEMPOTENCY_KEY) == (None if method == "GET" else "once")
     assert (body or {}).items() <= asked.body.items()
     for part, field in ((PLAYER, "playerId"), (SESSION, "sessionId")):

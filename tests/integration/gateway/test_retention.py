@@ -72,7 +72,7 @@ async def test_what_an_operator_sets_counts_from_the_next_run_on(
     own = "/api/retention/maintenance/outbox"
     for path in paths - {own}:
         status, changed = await call(http, "PUT", path, {"enabled": False})
-        assert (status, changed["enabled"], changed["updatedBy"]) == (200, False, "api")
+        assert (status, changed["enabled"], changed["updatedBy"]) == (200, False, "key:bootstrap")
     await database.execute(SENT)
 
     assert (await call(http, "PUT", own, {"keepSeconds": 10 * 86_400}))[0] == 200

@@ -94,7 +94,7 @@ async def test_an_action_becomes_one_request_with_name_actor_and_key(
     [asked] = player.asked
     assert asked.subject == f"commands.player.{action}_schedule"
     assert msgspec.json.decode(asked.body) == {"name": "nightly"}
-    assert asked.headers[subjects.ACTOR] == "api"
+    assert asked.headers[subjects.ACTOR] == "key:bootstrap"
     assert asked.headers[subjects.IDEMPOTENCY_KEY] == "once"
 
 

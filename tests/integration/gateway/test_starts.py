@@ -59,7 +59,7 @@ async def test_a_start_is_accepted_once_the_stream_holds_it_and_then_it_can_be_r
     assert msgspec.json.decode(message.data or b"") == {"id": workflow_id, "playerId": PLAYER}
     headers = cast("dict[str, str]", message.headers)
     assert headers[subjects.WORKFLOW_ID] == workflow_id
-    assert headers[subjects.ACTOR] == "api"
+    assert headers[subjects.ACTOR] == "key:bootstrap"
     assert headers[subjects.CREATED_AT] == clock.now().isoformat()
     revision = headers[subjects.STATUS_REVISION]
     assert headers[subjects.MESSAGE_ID] == f"player.{workflow_id}.{revision}"

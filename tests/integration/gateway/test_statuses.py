@@ -12,6 +12,7 @@ from aiohttp.web import Application, Request
 from nats.aio.client import Client
 from prometheus_client import REGISTRY
 
+from services.gateway.credentials.caller import Caller
 from services.gateway.statuses import StatusReader
 from shared.jetstream.connection import jetstream
 from shared.jetstream.requests import RequestServer
@@ -33,6 +34,7 @@ from shared.workflow.records import InstanceKey
 Http = TestClient[Request, Application]
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+EVERYBODY = Caller("key:any", frozenset({"*"}))
 START = "/api/workflows/player"
 BODY = {"playerId": "8a5f0b4e-50d5-4c6b-9a38-0d8b3cf1d1a5", "id": "one"}
 
@@ -148,9 +150,9 @@ async def test_an_id_of_several_kinds_is_asked_for_with_its_kind(
         {"player": StartPlayer, "other": StartOther},
     )
     with pytest.raises(Refused, match="player, other have this id") as refused:
-        await reader.read("one", None)
+        await reader.find("one", None, EVERYBODY, "read")
     assert refused.value.field == "kind"
-    assert (await reader.read("one", "other")).kind == "other"
+    assert (await reader.find("one", "other", EVERYBODY, "read")).kind == "other"
 
 
 @pytest.fixture

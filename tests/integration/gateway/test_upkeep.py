@@ -143,7 +143,11 @@ async def test_a_dead_letter_is_listed_read_replayed_and_discarded_over_http(gam
     status, replayed = await game.post(f"{oldest}/replay")
     again, problem = await game.post(f"{oldest}/replay")
 
-    assert (status, replayed["settlement"], replayed["settledBy"]) == (200, "replayed", "api")
+    assert (status, replayed["settlement"], replayed["settledBy"]) == (
+        200,
+        "replayed",
+        "key:bootstrap",
+    )
     assert (again, problem["code"]) == (409, "dead_letter_settled")
     # It fails again, and is a letter of its own.
     [third] = (

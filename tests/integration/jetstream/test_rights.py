@@ -65,6 +65,8 @@ MAY_PUBLISH = {
         r"\$JS\.API\.DIRECT\.GET\.OBJ_person-exports(\..*)?",
         r"\$KV\.caches\.one\.generation",
         r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.KV_caches",
+        r"\$KV\.api-keys\.one",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|MSG\.GET)\.KV_api-keys",
         rf"events\.{ANY_SERVICE}\.one",
         r"\$JS\.API\.CONSUMER\.(CREATE|MSG\.NEXT|INFO)\.EVENTS\.maintenance-events",
         r"\$JS\.ACK\.EVENTS\.maintenance-events\.1\.1\.1\.1\.1",
@@ -85,6 +87,8 @@ MAY_PUBLISH = {
         r"\$KV\.caches\.one\.(generation|one\.one)",
         r"\$JS\.API\.DIRECT\.GET\.KV_caches\.\$KV\.caches\..*",
         r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|MSG\.GET)\.KV_caches",
+        r"\$JS\.API\.STREAM\.(INFO|MSG\.GET)\.KV_api-keys",
+        rf"\$JS\.API\.CONSUMER\.INFO\.WORKFLOWS_\w+\.{ANY_SERVICE}-starts",
     ],
     "publisher": [
         rf"workflows\.{ANY_KIND}\.(start|signal\.one)",
@@ -105,6 +109,8 @@ MAY_PUBLISH = {
         r"\$JS\.API\.CONSUMER\.CREATE\.INGEST\.maintenance-ingest\.ingest\.maintenance\.>",
         r"\$JS\.API\.CONSUMER\.CREATE\.INGEST\.player-ingest\.ingest\.player\.>",
         r"\$JS\.API\.CONSUMER\.CREATE\.INGEST\.billing-ingest\.ingest\.billing\.>",
+        r"\$KV\.api-keys\.one",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|MSG\.GET)\.KV_api-keys",
         rf"\$JS\.API\.CONSUMER\.(NAMES|LIST|INFO)\.{ANY_STREAM}(\.[\w-]+)?",
         r"\$JS\.API\.(INFO|STREAM\.(NAMES|LIST))",
         r"\$JS\.API\.STREAM\.(INFO|MSG\.GET)\.OBJ_log-archive",
@@ -157,6 +163,7 @@ def tried() -> set[str]:
         for config in topology.streams(service, kinds):
             found |= set(map(one_of, config.subjects or []))
     found |= {subjects.cache_generation("one"), subjects.cache_entry("one", "one", "one")}
+    found.add(subjects.api_key_entry("one"))
     archive = topology.objects_bucket(subjects.LOG_ARCHIVE_BUCKET)
     found |= set(map(one_of, archive.subjects or []))
     return found | set(api_subjects(found))
@@ -177,7 +184,7 @@ def api_subjects(kept: set[str]) -> Iterator[str]:
         for config in topology.streams(service, kinds)
     }
     archive = subjects.objects_stream(subjects.LOG_ARCHIVE_BUCKET)
-    for stream in (*streams, subjects.CACHES_STREAM, archive):
+    for stream in (*streams, subjects.CACHES_STREAM, subjects.API_KEYS_STREAM, archive):
         yield from (f"$JS.API.STREAM.{verb}.{stream}" for verb in (*of_stream, "SNAPSHOT"))
         yield from (f"$JS.API.CONSUMER.{verb}.{stream}" for verb in ("NAMES", "LIST", "CREATE"))
         yield f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}"

@@ -20,6 +20,7 @@ from services.gateway.routes import (
     dead_letters,
     health,
     invariants,
+    keys,
     notices,
     persons,
     players,
@@ -47,6 +48,7 @@ FORWARDED = (
     *caches.TABLE,
     *dead_letters.TABLE,
     *health.TABLE,
+    *keys.TABLE,
     *invariants.TABLE,
     *analytics.TABLE,
     *retention.TABLE,
@@ -74,7 +76,7 @@ HANDLERS: dict[str, AnyRequest] = {
         for each in contract.queries
     },
 }
-RAISED_BY = {"Refused", "StartRefused", "_problem", "Problem"}
+RAISED_BY = {"Refused", "StartRefused", "TooMany", "_problem", "Problem"}
 OF_DEAD_LETTERS_ALONE = {"poisoned", "unknown_fact"}
 
 
@@ -140,6 +142,14 @@ def errors_in_code() -> Iterator[tuple[str, int]]:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                     yield from error_of(node, node.func.id)
+                elif isinstance(node, ast.Call) and is_refusal_of_its_own(node):
+                    yield from error_of(node, "Refused")
+
+
+def is_refusal_of_its_own(call: ast.Call) -> bool:
+    """Of a class that knows its code and its status."""
+    named = {each.arg for each in call.keywords}
+    return ast.unparse(call.func) == "super().__init__" and "status" in named
 
 
 def error_of(call: ast.Call, function: str) -> Iterator[tuple[str, int]]:
@@ -151,6 +161,8 @@ def error_of(call: ast.Call, function: str) -> Iterator[tuple[str, int]]:
     status = named.get("status")
     if function == "_problem":
         status = call.args[1]
+    if function == "TooMany":
+        status = ast.Constant(429)
     if isinstance(code, ast.Constant) and isinstance(code.value, str):
         number = status.value if isinstance(status, ast.Constant) else 422
         assert isinstance(number, int)

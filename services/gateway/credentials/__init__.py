@@ -1,0 +1,1 @@
+"""Who sends a request, what that credential may do, and how often."""

@@ -36,7 +36,7 @@ from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.connection import jetstream
 from shared.jetstream.objects import JetStreamObjects
 from shared.jetstream.requests import Requests
-from shared.jetstream.topology import kinds_by_service
+from shared.jetstream.topology import ensure_other_buckets, kinds_by_service
 from shared.messages import subjects
 from shared.messages.maintenance import HealthQuery
 from shared.messages.workflows import StartPersonErasure, StartPersonExport, StartSystem
@@ -112,6 +112,7 @@ class Rooms:
     async def begin(self, surroundings: Surroundings) -> AsyncGenerator[Sequence[OwnPart]]:
         """Gives each what it stands on, for as long as the service runs."""
         client, replicas = surroundings.client, self.settings.stream_replicas
+        await ensure_other_buckets(jetstream(client), replicas=replicas)
         self.owners.give(Requests(client))
         self.caches.give(JetStreamCache(client, replicas=replicas))
         self.keys.give(surroundings.pool, ApiKeyBucket(client, replicas=replicas))

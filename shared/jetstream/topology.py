@@ -176,6 +176,28 @@ async def ensure_api_keys(js: JetStreamContext, *, replicas: int = 1) -> None:
     await _ensure_stream(js, replace(api_keys_bucket(), num_replicas=replicas))
 
 
+def other_buckets() -> tuple[str, ...]:
+    """The streams of the buckets and object stores that only some processes stand on."""
+    made = (
+        caches_bucket(),
+        api_keys_bucket(),
+        objects_bucket(subjects.LOG_ARCHIVE_BUCKET),
+        objects_bucket(subjects.PERSON_EXPORTS_BUCKET),
+    )
+    return tuple(str(each.name) for each in made)
+
+
+async def ensure_other_buckets(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Makes them exist, so that one that is missing is one that was lost.
+
+    Raises Transient while JetStream is away.
+    """
+    await ensure_caches(js, replicas=replicas)
+    await ensure_api_keys(js, replicas=replicas)
+    for bucket in (subjects.LOG_ARCHIVE_BUCKET, subjects.PERSON_EXPORTS_BUCKET):
+        await ensure_objects(js, bucket, replicas=replicas)
+
+
 async def created_at(js: JetStreamContext, stream: str) -> str:
     """When the stream was created: tells it from one of the same name made anew (rule 16).
 

@@ -67,6 +67,7 @@ class SystemChecks:
                 for each in topology.streams(service, kinds)
                 if (name := each.name) is not None
             }
+        streams |= {name: component(name) for name in topology.other_buckets()}
         found += (
             _on(name, partial(self._stream, stream), JETSTREAM) for stream, name in streams.items()
         )

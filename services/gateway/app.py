@@ -30,6 +30,7 @@ from services.gateway.routes import (
 )
 from services.gateway.routes.controls import ControlRoutes
 from services.gateway.routes.health import TABLE as HEALTH
+from services.gateway.routes.instances import InstanceRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.webhooks import WebhookRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
@@ -110,6 +111,7 @@ def create_app(
     app.add_routes(health.routes(started=started, ready=ready))
     app.add_routes(ControlRoutes(reader, publisher, triggers).table())
     app.add_routes(WorkflowRoutes(starter, reader).table())
+    app.add_routes(InstanceRoutes(reader, Requests(client), triggers).table())
     services = {trigger.service for trigger in TRIGGERS.values()}
     app.add_routes(ScheduleRoutes(Requests(client), services).table())
     app.add_routes(WebhookRoutes(Requests(client)).table())

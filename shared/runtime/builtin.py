@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from shared.messages.problems import Refused
 from shared.messages.workflows import InstanceQuery, StatusDocument
-from shared.runtime import dead_letters
+from shared.runtime import dead_letters, lists
 from shared.runtime.handling import AnyErrand, AnyHandler, Handler, Work
 from shared.runtime.notices import ACKNOWLEDGE_NOTICE, NOTICES
 from shared.runtime.readiness import READINESS
@@ -33,6 +33,7 @@ def queries(service: str, store: InstanceStore) -> tuple[AnyHandler, ...]:
     return (
         _instance(store),
         NOTICES,
+        *lists.QUERIES,
         *dead_letters.QUERIES,
         *ScheduleHandlers(service).queries(),
     )

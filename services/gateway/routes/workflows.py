@@ -49,8 +49,7 @@ class WorkflowRoutes:
     def table(self) -> list[web.RouteDef]:
         """The addresses."""
         return [
-            web.get("/api/workflows", self.status_by_query),
-            web.get("/api/workflows/{id}", self.status_by_path),
+            web.get("/api/workflows/{id}", self.status),
             web.post("/api/workflows/{kind}", self.start),
             web.post("/api/workflows/{kind}/batch", self.start_batch),
         ]
@@ -112,16 +111,9 @@ class WorkflowRoutes:
             BatchAccepted(workflow_ids=tuple(accepted), skipped=tuple(skipped)), status=202
         )
 
-    async def status_by_query(self, request: web.Request) -> web.Response:
-        """`?id=`, as the reference has it."""
-        return await self._status(request, request.query.get("id", ""))
-
-    async def status_by_path(self, request: web.Request) -> web.Response:
-        """The same by address."""
-        return await self._status(request, request.match_info["id"])
-
-    async def _status(self, request: web.Request, workflow_id: str) -> web.Response:
-        return answer(await self._reader.read(*id_and_kind(request, workflow_id)))
+    async def status(self, request: web.Request) -> web.Response:
+        """Where an instance stands."""
+        return answer(await self._reader.read(*id_and_kind(request, request.match_info["id"])))
 
     def _prepare_batch(self, kind: str, request: web.Request, body: dict[str, Any]) -> list[Start]:
         instances = convert(body, Batch).instances

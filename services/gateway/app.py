@@ -17,6 +17,7 @@ from nats.aio.client import Client
 from services.gateway import middleware
 from services.gateway.caching import CachedRequests
 from services.gateway.config import CACHE_SECONDS, GatewaySettings
+from services.gateway.live import LiveStatuses
 from services.gateway.routes import (
     achievements,
     analytics,
@@ -29,6 +30,7 @@ from services.gateway.routes import (
     sessions,
 )
 from services.gateway.routes.controls import ControlRoutes
+from services.gateway.routes.events import EventRoutes
 from services.gateway.routes.health import TABLE as HEALTH
 from services.gateway.routes.instances import InstanceRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
@@ -111,6 +113,9 @@ def create_app(
     app.add_routes(health.routes(started=started, ready=ready))
     app.add_routes(ControlRoutes(reader, publisher, triggers).table())
     app.add_routes(WorkflowRoutes(starter, reader).table())
+    live = LiveStatuses(client, statuses)
+    app.on_shutdown.append(live.drain)
+    app.add_routes(EventRoutes(reader, live).table())
     app.add_routes(InstanceRoutes(reader, Requests(client), triggers).table())
     services = {trigger.service for trigger in TRIGGERS.values()}
     app.add_routes(ScheduleRoutes(Requests(client), services).table())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Counter(
     "gateway_requests", "Requests by route and answer.", ["method", "route", "status"]
 )
 REQUEST_SECONDS = Histogram("gateway_request_seconds", "Machine time of a request.", ["route"])
+EVENT_STREAMS = Gauge("gateway_event_streams", "Clients that watch an instance.")
+FEED_INTERRUPTIONS = Counter(
+    "gateway_status_feed_interruptions",
+    "Times that the status bucket was followed anew, and all that is watched was read.",
+)
 STARTS = Counter("gateway_starts", "Starts by kind and outcome.", ["kind", "outcome"])
 CACHE_READS = Counter(
     "gateway_cache_reads", "Reads through a cache by what came of it.", ["namespace", "outcome"]

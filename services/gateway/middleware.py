@@ -32,6 +32,7 @@ ACTOR = web.RequestKey("actor", str)
 WEBHOOKS = "/api/webhooks/{provider}"
 """Signed by who sends them: there is no key to ask for."""
 REQUEST_ID = "X-Request-Id"
+REQUEST_ID_OF = web.RequestKey("request_id", str)
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/startupz", "/metrics"})
 RETRY_AFTER_SECONDS = 1
@@ -63,6 +64,7 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     """
     given = request.headers.get(REQUEST_ID, "")
     request_id = given if REQUEST_ID_PATTERN.fullmatch(given) else str(uuid4())
+    request[REQUEST_ID_OF] = request_id
     route = _route(request)
     began = perf_counter()
     with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -78,8 +80,10 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
                 actor=request.get(ACTOR),
             )
     metrics.REQUESTS.labels(request.method, route, str(response.status)).inc()
-    metrics.REQUEST_SECONDS.labels(route).observe(seconds)
-    response.headers[REQUEST_ID] = request_id
+    if isinstance(response, web.Response):
+        # A stream lasts as long as its client likes, and has sent its headers.
+        metrics.REQUEST_SECONDS.labels(route).observe(seconds)
+        response.headers[REQUEST_ID] = request_id
     return response
 
 

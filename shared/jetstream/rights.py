@@ -138,6 +138,7 @@ def _gateway(services: Mapping[str, Iterable[str]]) -> User:
             Right("signal workflows", tuple(map(subjects.signals, kinds))),
             Right("control workflows", tuple(map(subjects.control, kinds))),
             Right("create and read statuses", _status(kinds)),
+            Right("follow statuses", _follow(subjects.STATUS_STREAM)),
             Right("ask services", _requests(services)),
             Right("make the streams that keep starts", _make_streams(services)),
             Right(
@@ -255,6 +256,11 @@ def _read_directly(stream: str, under: Iterable[str] | None = None) -> tuple[str
     """By any replica: messages under these subjects, else all."""
     root = f"{API}.DIRECT.GET.{stream}"
     return (root, f"{root}.>") if under is None else tuple(f"{root}.{each}" for each in under)
+
+
+def _follow(stream: str) -> tuple[str, ...]:
+    # Of no durable name, so it makes none but what the server forgets.
+    return (f"{API}.CONSUMER.CREATE.{stream}", f"{API}.CONSUMER.MSG.NEXT.{stream}.*")
 
 
 def _keep_objects(bucket: str) -> tuple[str, ...]:

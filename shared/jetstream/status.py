@@ -99,13 +99,14 @@ class JetStreamStatusBucket:
                 # Where a key was deleted, the marker's revision is what a new one follows.
                 expected = 0 if found is None else _sequence(found)
 
-    async def get(self, key: InstanceKey) -> Stored | None:
+    async def get(self, key: InstanceKey, *, confirmed: bool = False) -> Stored | None:
         """The newest document of the key.
 
-        Any replica may answer; only an absence is confirmed by the leader, so that a key is
-        found as soon as its `create` has returned.
+        Any replica may answer, unless it is to be `confirmed`; only an absence always is by the
+        leader, so that a key is found as soon as its `create` has returned.
         """
-        found = await self._read(key, direct=True) or await self._read(key, direct=False)
+        found = None if confirmed else await self._read(key, direct=True)
+        found = found or await self._read(key, direct=False)
         if found is None or _deleted(found):
             return None
         if found.time is None:

@@ -74,6 +74,7 @@ MAY_PUBLISH = {
     "gateway": [
         rf"workflows\.{ANY_KIND}\.(start|signal\.one|control)",
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
+        r"\$JS\.API\.CONSUMER\.(CREATE|MSG\.NEXT)\.KV_workflow-status(\.unnamed)?",
         rf"\$KV\.workflow-status\.{ANY_KIND}\.one",
         rf"\$JS\.API\.DIRECT\.GET\.KV_workflow-status\.\$KV\.workflow-status\.{ANY_KIND}\.one",
         r"\$JS\.API\.STREAM\.MSG\.GET\.KV_workflow-status",
@@ -184,6 +185,7 @@ def api_subjects(kept: set[str]) -> Iterator[str]:
             for subject in kept
             if subject.startswith(("workflows.", "$KV."))
         )
+    yield f"$JS.API.CONSUMER.MSG.NEXT.{subjects.STATUS_STREAM}.unnamed"
     for stream, consumer in pairs:
         yield from (f"$JS.API.CONSUMER.{verb}.{stream}.{consumer}" for verb in of_consumer)
         yield from (

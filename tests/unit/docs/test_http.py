@@ -25,7 +25,7 @@ from services.gateway.routes import (
 )
 from services.gateway.routes.forwarding import ANY_SERVICE
 from services.gateway.routes.workflows import Batch
-from shared.messages import problems, subjects, workflows
+from shared.messages import instances, problems, subjects, workflows
 from shared.messages.base import Message, encode
 from shared.messages.decoding import decode
 from shared.runtime.config import Secret
@@ -101,7 +101,9 @@ def test_every_status_is_explained() -> None:
 @pytest.mark.parametrize("block", blocks(PAGE, "json"), ids=lambda block: block.about[0])
 def test_an_example_has_all_fields_of_its_struct_and_no_other(block: Block) -> None:
     [name] = block.about
-    message = Batch if name == "Batch" else {**vars(workflows), **vars(problems)}[name]
+    message = (
+        Batch if name == "Batch" else {**vars(workflows), **vars(instances), **vars(problems)}[name]
+    )
     example: dict[str, Any] = msgspec.json.decode(block.text)
     known: dict[str, Any] = msgspec.json.decode(encode(decode(block.text.encode(), message)))
     assert example.keys() <= known.keys()

@@ -13,6 +13,7 @@ from services.player.workflows.player import PlayerWorkflow
 from shared.messages import (
     billing,
     dead_letters,
+    instances,
     maintenance,
     notices,
     player,
@@ -48,6 +49,7 @@ NAMED = {
     for module in (
         billing,
         dead_letters,
+        instances,
         maintenance,
         notices,
         player,

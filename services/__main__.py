@@ -1,5 +1,5 @@
 """The command line: `padawanforge run`, `demo`, `migrate`, `recover`, `backup`, `restore`,
-`simulate`, `nats-users`, `clock` and `logs`."""
+`simulate`, `nats-users`, `clock`, `logs` and `person`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import os
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from uuid import UUID
 
 import asyncpg
 import typer
 from rich.console import Console
 
-from services import clock, logs
+from services import clock, logs, persons
 from services.backup.manifest import Backup, BackupError, open_backup
 from services.backup.restoring import require_target, restore_service
 from services.backup.taking import take_backup
 from services.clock import ClockError
 from services.demo import run_demo
 from services.logs import LogsError, Wanted
+from services.persons import PersonError
 from services.simulate import simulate
 from services.stack.folder import StackFolder, StackInfo, running_stack
 from services.stack.processes import SERVICES
@@ -49,6 +51,11 @@ app.add_typer(clock_app, name="clock")
 logs_app = typer.Typer(help="The archive of log segments.", no_args_is_help=True)
 app.add_typer(logs_app, name="logs")
 app.command()(simulate)
+person_app = typer.Typer(
+    help="What is known of a person, and forgetting it: over all services, through the gateway.",
+    no_args_is_help=True,
+)
+app.add_typer(person_app, name="person")
 
 EXPECTED = (
     BackupError,
@@ -57,6 +64,7 @@ EXPECTED = (
     ConfigurationError,
     LogsError,
     MigrationError,
+    PersonError,
     Transient,
     Unreachable,
     OSError,
@@ -75,6 +83,8 @@ OfService = Annotated[str | None, typer.Option("--service", help="Only this serv
 Since = Annotated[str | None, typer.Option("--since", help="From then on: 2026-03-01T08:00:00Z.")]
 Until = Annotated[str | None, typer.Option("--until", help="Up to then.")]
 LogOptions = tuple[str | None, str | None, str | None]
+PlayerId = Annotated[UUID | None, typer.Option("--player", help="The player's id.")]
+CustomerId = Annotated[UUID | None, typer.Option("--customer", help="The customer's id.")]
 ClockMode = Annotated[
     Literal["system", "virtual"],
     typer.Option("--clock", envvar="CLOCK", help="What tells business time."),
@@ -156,6 +166,46 @@ def logs_restore(
 ) -> None:
     """Brings segments back, byte by byte as they were: the named one, or all of a time."""
     _finish(asyncio.run(_told(_restore_logs(name, (service, since, until), folder, data))))
+
+
+@person_app.command("export")
+def person_export(
+    to: Annotated[Path, typer.Option("--to", help="File to be made.")],
+    player: PlayerId = None,
+    customer: CustomerId = None,
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Writes all that the services have about a person into a file, as JSON."""
+
+    async def command() -> bool:
+        _say(await persons.export(data, player, customer, to))
+        return True
+
+    _finish(asyncio.run(_told(command())))
+
+
+@person_app.command("erase")
+def person_erase(
+    player: PlayerId = None,
+    customer: CustomerId = None,
+    again_since: Annotated[
+        str | None,
+        typer.Option(help="Repeat all erasures since this instant, as after a restore."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it is for good.")] = False,
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Erases a person from all services for good; what the books need stays, under bare ids."""
+    if not yes:
+        typer.confirm("This cannot be undone. Erase?", abort=True)
+
+    async def command() -> bool:
+        if again_since is not None:
+            return await persons.erase_again(data, again_since, console)
+        _say(await persons.erase(data, player, customer))
+        return True
+
+    _finish(asyncio.run(_told(command())))
 
 
 @app.command()

@@ -9,10 +9,13 @@ from types import ModuleType
 from typing import TypeAlias
 
 from services.billing import handlers as of_billing
+from services.billing.handlers.persons import errands
+from services.billing.payments.late import Late
 from services.maintenance.app import define
 from services.maintenance.config import MaintenanceSettings
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
+from services.player.handlers.persons import ERRANDS as PLAYER_ERRANDS
 from shared.messages import billing, maintenance, player, subjects
 from shared.messages.base import Message
 from shared.messages.events import Event
@@ -63,7 +66,7 @@ PLAYER = Contract(
     "player",
     "docs/messages.md",
     player,
-    PLAYER_COMMANDS,
+    (*PLAYER_COMMANDS, *PLAYER_ERRANDS),
     of_player.FACTS,
     of_player.QUERIES,
 )
@@ -71,7 +74,7 @@ BILLING = Contract(
     "billing",
     "docs/messages-billing.md",
     billing,
-    of_billing.commands({}),
+    (*of_billing.commands({}), *errands(Late("sandbox"))),
     of_billing.FACTS,
     of_billing.QUERIES,
 )
@@ -90,9 +93,12 @@ MAINTENANCE = Contract(
 )
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
-BUILTIN_COMMANDS = builtin.commands("player", ["player"])
+BUILTIN_COMMANDS: Sequence[AnyRequest] = (
+    *builtin.commands("player", ["player"]),
+    *builtin.errands(["player"]),
+)
 BUILTIN_QUERIES: Sequence[AnyRequest] = (
-    *builtin.queries("player", MemoryStore(monotonic)),
+    *builtin.queries("player", MemoryStore(monotonic), {}),
     *builtin.INQUIRIES,
 )
 """What every service answers beside its own."""

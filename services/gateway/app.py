@@ -25,14 +25,18 @@ from services.gateway.routes import (
     caches,
     dead_letters,
     forwarding,
+    invariants,
     notices,
+    persons,
     players,
+    retention,
     sessions,
 )
 from services.gateway.routes.controls import ControlRoutes
 from services.gateway.routes.events import EventRoutes
 from services.gateway.routes.health import TABLE as HEALTH
 from services.gateway.routes.instances import InstanceRoutes
+from services.gateway.routes.persons import PersonRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.webhooks import WebhookRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
@@ -40,11 +44,13 @@ from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
 from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.connection import Unreachable, close, connect, jetstream
+from shared.jetstream.objects import JetStreamObjects
 from shared.jetstream.patience import Lost, Together
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.requests import Requests
 from shared.jetstream.status import JetStreamStatusBucket
 from shared.jetstream.topology import ensure_streams, kinds_by_service
+from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES
 from shared.messages.workflows import TRIGGERS, Trigger
 from shared.runtime import health
@@ -119,6 +125,8 @@ def create_app(
     app.add_routes(InstanceRoutes(reader, Requests(client), triggers).table())
     services = {trigger.service for trigger in TRIGGERS.values()}
     app.add_routes(ScheduleRoutes(Requests(client), services).table())
+    exports = JetStreamObjects(client, subjects.PERSON_EXPORTS_BUCKET)
+    app.add_routes(PersonRoutes(reader, exports).table())
     app.add_routes(WebhookRoutes(Requests(client)).table())
     for table in (
         players.TABLE,
@@ -126,10 +134,13 @@ def create_app(
         achievements.TABLE,
         billing.TABLE,
         notices.TABLE,
+        persons.TABLE,
         caches.TABLE,
         HEALTH,
         dead_letters.TABLE,
+        invariants.TABLE,
         analytics.TABLE,
+        retention.TABLE,
     ):
         app.add_routes(forwarding.routes(table, Requests(client), cached))
     return app

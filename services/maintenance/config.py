@@ -20,6 +20,8 @@ class MaintenanceSettings(ServiceSettings, frozen=True, kw_only=True):
         str, Meta(description="an IANA name of a time zone, such as Europe/Berlin")
     ] = "UTC"
     """Of SYSTEM_CRON."""
+    invariants_seconds: Seconds = 300.0
+    """How often each service is asked what must never be; machine time."""
     health_seconds: Seconds = 15.0
     """How often every component is looked at, in machine time."""
     health_cooldown_seconds: Seconds = 300.0

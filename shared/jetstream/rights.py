@@ -126,6 +126,7 @@ def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]
         Right("have a dead fact taken again", _events(services)),
         Right("look at JetStream's health", (f"{API}.INFO", *streams, *consumers)),
         Right("keep the log's archive", _keep_objects(subjects.LOG_ARCHIVE_BUCKET)),
+        Right("keep exports of persons", _keep_objects(subjects.PERSON_EXPORTS_BUCKET)),
     )
 
 
@@ -140,6 +141,10 @@ def _gateway(services: Mapping[str, Iterable[str]]) -> User:
             Right("create and read statuses", _status(kinds)),
             Right("follow statuses", _follow(subjects.STATUS_STREAM)),
             Right("ask services", _requests(services)),
+            Right(
+                "hand over what was exported about persons",
+                (_read(subjects.objects_stream(subjects.PERSON_EXPORTS_BUCKET)),),
+            ),
             Right("make the streams that keep starts", _make_streams(services)),
             Right(
                 "read through the caches",

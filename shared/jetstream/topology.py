@@ -27,6 +27,8 @@ DUPLICATE_WINDOW_SECONDS = 120.0
 EVENTS_SECONDS = 7 * 86_400.0
 """As long as the outbox keeps what was sent (rule 26)."""
 
+OBJECTS_SECONDS = {subjects.PERSON_EXPORTS_BUCKET: 7 * 86_400.0}
+"""How long a bucket keeps its objects; others keep them for good."""
 CACHES_BYTES = 64 * 2**20
 
 NAME_IN_USE = 10058
@@ -159,14 +161,14 @@ async def ensure(
     )
 
 
-async def ensure_caches(js: JetStreamContext, *, replicas: int = 1) -> None:
-    """Makes the caches' bucket exist. Raises Transient while JetStream is away."""
-    await _ensure_stream(js, replace(caches_bucket(), num_replicas=replicas))
-
-
 async def ensure_objects(js: JetStreamContext, bucket: str, *, replicas: int = 1) -> None:
     """Makes an object store exist. Raises Transient while JetStream is away."""
     await _ensure_stream(js, replace(objects_bucket(bucket), num_replicas=replicas))
+
+
+async def ensure_caches(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Makes the caches' bucket exist. Raises Transient while JetStream is away."""
+    await _ensure_stream(js, replace(caches_bucket(), num_replicas=replicas))
 
 
 async def created_at(js: JetStreamContext, stream: str) -> str:
@@ -203,6 +205,21 @@ def status_bucket() -> StreamConfig:
     )
 
 
+def objects_bucket(bucket: str) -> StreamConfig:
+    """The stream of an object store, in the form every NATS client knows."""
+    return StreamConfig(
+        name=subjects.objects_stream(bucket),
+        subjects=[subjects.object_chunks(bucket, ">"), subjects.object_entries(bucket)],
+        allow_direct=True,
+        allow_rollup_hdrs=True,
+        discard=DiscardPolicy.NEW,
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        max_age=OBJECTS_SECONDS.get(bucket, 0.0),
+    )
+
+
 def caches_bucket() -> StreamConfig:
     """The stream of the caches' bucket, which may be lost at any time."""
     return StreamConfig(
@@ -219,20 +236,6 @@ def caches_bucket() -> StreamConfig:
         # back the values from before.
         storage=StorageType.MEMORY,
         max_msg_size=MAX_MESSAGE_BYTES,
-    )
-
-
-def objects_bucket(bucket: str) -> StreamConfig:
-    """The stream of an object store, in the form every NATS client knows."""
-    return StreamConfig(
-        name=subjects.objects_stream(bucket),
-        subjects=[subjects.object_chunks(bucket, ">"), subjects.object_entries(bucket)],
-        allow_direct=True,
-        allow_rollup_hdrs=True,
-        discard=DiscardPolicy.NEW,
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        duplicate_window=DUPLICATE_WINDOW_SECONDS,
     )
 
 

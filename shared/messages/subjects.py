@@ -23,10 +23,12 @@ INGEST_STREAM = "INGEST"
 STATUS_BUCKET = "workflow-status"
 STATUS_STREAM = f"KV_{STATUS_BUCKET}"
 """The stream under the bucket, as every NATS client names it."""
-CACHES_BUCKET = "caches"
-CACHES_STREAM = f"KV_{CACHES_BUCKET}"
 LOG_ARCHIVE_BUCKET = "log-archive"
 """Object store of the log segments that are kept for long."""
+PERSON_EXPORTS_BUCKET = "person-exports"
+"""Object store of what was exported about persons, for a few days."""
+CACHES_BUCKET = "caches"
+CACHES_STREAM = f"KV_{CACHES_BUCKET}"
 
 
 def start(kind: str) -> str:
@@ -133,21 +135,6 @@ def status_subject(key: str) -> str:
     return f"$KV.{STATUS_BUCKET}.{key}"
 
 
-def cache_subjects() -> str:
-    """All that the caches' bucket keeps."""
-    return f"$KV.{CACHES_BUCKET}.>"
-
-
-def cache_generation(namespace: str) -> str:
-    """Where the caches' bucket keeps the generation of a namespace."""
-    return f"$KV.{CACHES_BUCKET}.{namespace}.generation"
-
-
-def cache_entry(namespace: str, generation: str, key: str) -> str:
-    """Where the caches' bucket keeps a value; each part is one token."""
-    return f"$KV.{CACHES_BUCKET}.{namespace}.{generation}.{key}"
-
-
 def objects_stream(bucket: str) -> str:
     """The stream under an object store, as every NATS client names it."""
     return f"OBJ_{bucket}"
@@ -166,6 +153,21 @@ def object_entry(bucket: str, name: str) -> str:
 def object_entries(bucket: str) -> str:
     """The same of every object."""
     return f"$O.{bucket}.M.>"
+
+
+def cache_subjects() -> str:
+    """All that the caches' bucket keeps."""
+    return f"$KV.{CACHES_BUCKET}.>"
+
+
+def cache_generation(namespace: str) -> str:
+    """Where the caches' bucket keeps the generation of a namespace."""
+    return f"$KV.{CACHES_BUCKET}.{namespace}.generation"
+
+
+def cache_entry(namespace: str, generation: str, key: str) -> str:
+    """Where the caches' bucket keeps a value; each part is one token."""
+    return f"$KV.{CACHES_BUCKET}.{namespace}.{generation}.{key}"
 
 
 def clock_set() -> str:

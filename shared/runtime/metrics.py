@@ -27,4 +27,17 @@ COMPONENT_CHECK_SECONDS = Gauge(
 ANALYTICS_FACTS_TOO_LATE = Counter(
     "analytics_facts_too_late", "Facts that came after those of their day were given up."
 )
+RETENTION_BACKLOG_SECONDS = Gauge(
+    "retention_backlog_seconds",
+    "How long the oldest row has been overdue that retention left.",
+    ["owner", "policy"],
+)
 DEAD_LETTERS_OPEN = Gauge("dead_letters_open", "Dead letters to be replayed or discarded.")
+STATUS_DIFFERENCES = Counter(
+    "status_differences",
+    "Status keys that were not as their journals have them, by how and by what became of it.",
+    ["reason", "outcome"],
+)
+INVARIANTS_BROKEN = Gauge(
+    "invariants_broken", "What breaks an invariant now, by the service that it is in.", ["service"]
+)

@@ -13,12 +13,14 @@ from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
 from shared.messages.decoding import decode
 from shared.messages.events import EventEnvelope
+from shared.messages.persons import PERSON_ERASED, PERSON_HELD
 from shared.messages.problems import Refused
 from shared.postgres import statements
 from shared.postgres.store import PostgresStore
 from shared.postgres.transaction import PooledConnection, advisory_lock_id
 from shared.runtime.handling import AnyErrand, AnyEventHandler, AnyHandler, Heard, Work
 from shared.runtime.outbox import Outbox
+from shared.runtime.persons import check_present
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.errors import Transient
 from shared.workflow.facts import fact
@@ -114,9 +116,7 @@ class Dispatcher:
         try:
             await carry_out(delivery)
         except Refused as refused:
-            await self._bury(delivery, refused)
-            await delivery.term(refused.code)
-            return "invalid"
+            return await self._refuse(delivery, refused)
         except Transient as error:
             log.warning("fact_dropped", fact=name, reason=str(error))
             return await self._give_back(delivery)
@@ -130,6 +130,16 @@ class Dispatcher:
             return "poisoned"
         await delivery.ack()
         return "taken"
+
+    async def _refuse(self, delivery: Delivery, refused: Refused) -> str:
+        if refused.code == PERSON_HELD:
+            # Either the person is released, or the fact is one of nobody any more.
+            return await self._give_back(delivery)
+        if refused.code != PERSON_ERASED:
+            await self._bury(delivery, refused)
+        # Of an erased person nothing is kept, not even what came too late.
+        await delivery.term(refused.code)
+        return "invalid"
 
     async def _give_back(self, delivery: Delivery) -> str:
         await delivery.nak(min(5.0, 0.25 * 2 ** min(delivery.attempt - 1, 5)))
@@ -195,6 +205,9 @@ class Dispatcher:
         row = await connection.fetchrow(statements.KNOWN_RESULT, request, key)
         if row is None:
             return None
+        if not row["reply"]:
+            # A reply is never empty but where its person was erased since.
+            check_present(None, erased=True, field=subjects.IDEMPOTENCY_KEY)
         if row["body_hash"] != sha256(body).digest():
             raise Refused(
                 "idempotency_key_reused",

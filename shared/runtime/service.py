@@ -196,7 +196,6 @@ class Service:
             RetentionStore(upkeep),
             statuses,
             self._clock,
-            journal_days=settings.journal_days,
             expire_unclaimed=store.expire_unclaimed,
         )
         self._spawn(stack, "retention", retention.run())
@@ -207,7 +206,10 @@ class Service:
                     subjects.command,
                     (*definition.commands, *builtin.commands(name, self._registry.kinds)),
                 ),
-                (subjects.query, (*definition.queries, *builtin.queries(name, store))),
+                (
+                    subjects.query,
+                    (*definition.queries, *builtin.queries(name, store, definition.invariants)),
+                ),
             )
             for handler in handlers
         } | {
@@ -215,7 +217,13 @@ class Service:
                 errand.name, partial(run_errand, errand, surroundings)
             )
             for subject, errands in (
-                (subjects.command, definition.errands),
+                (
+                    subjects.command,
+                    (
+                        *definition.errands,
+                        *builtin.errands(self._registry.kinds, definition.datasets),
+                    ),
+                ),
                 (subjects.query, (*definition.inquiries, *builtin.INQUIRIES)),
             )
             for errand in errands

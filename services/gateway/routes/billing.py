@@ -8,7 +8,6 @@ from services.gateway.routes.forwarding import Forward
 from shared.messages import subjects
 from shared.messages.billing import (
     SERVICE,
-    AllInvariants,
     AllPlans,
     ByCustomer,
     ByInvoice,
@@ -27,6 +26,7 @@ from shared.messages.billing import (
     UpdatePlan,
     UsageReported,
 )
+from shared.messages.invariants import AllInvariants
 
 command = partial(subjects.command, SERVICE)
 query = partial(subjects.query, SERVICE)

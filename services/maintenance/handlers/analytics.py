@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
 
 import structlog
+from msgspec.structs import replace
 
 from services.maintenance.rules import rollups
 from services.maintenance.rules.rollups import LATE_DAYS, METRICS, STEP, Metric, bucket_start
 from services.maintenance.store.analytics import AnalyticsStore, Rolled, closed_until
+from services.maintenance.store.persons import PersonStore
 from shared.messages.billing import (
     ChargebackReceived,
     DisputeResolved,
@@ -41,6 +44,8 @@ from shared.runtime.handling import AnyEventHandler, AnyHandler, EventHandler, H
 log = structlog.get_logger()
 
 MAX_BUCKETS = 1_000
+NOBODY = UUID("3f0e9a54-7f0a-5a0e-8a43-2d1c6b7e9f10")
+"""Root of the ids that stand for those of the erased."""
 
 
 async def count(work: Work, heard: Heard[Event]) -> None:
@@ -52,6 +57,9 @@ async def count(work: Work, heard: Heard[Event]) -> None:
         metrics.ANALYTICS_FACTS_TOO_LATE.inc()
         log.warning("fact_too_late", fact=heard.event.name, id=heard.id)
         return
+    if await PersonStore(work.connection).is_erased_id(counted.person_id):
+        # A fact that was on its way must not bring the id back.
+        counted = replace(counted, person_id=uuid5(NOBODY, heard.id))
     store = AnalyticsStore(work.connection)
     if counted.invoice_id is not None:
         await store.lock_invoice(counted.invoice_id)

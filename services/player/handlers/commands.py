@@ -40,6 +40,8 @@ async def create_player(work: Work, request: CreatePlayer) -> Player:
     player = await accounts.create(player_id, request, opening.level, work.now)
     if player is None:
         field = "externalId" if await accounts.find(player_id) is None else "id"
+        if field == "id":
+            await locked(LedgerStore(work.connection, player_id), player_id)
         raise Refused(
             "player_exists", f"there is a player with this {field}", status=409, field=field
         )
@@ -60,6 +62,7 @@ async def update_player(work: Work, request: UpdatePlayer) -> Player:
     """Changes what is given."""
     if isinstance(request.timezone, str):
         check_zone(request.timezone)
+    await locked(LedgerStore(work.connection, request.player_id), request.player_id)
     return found(await AccountStore(work.connection).update(request), request.player_id)
 
 

@@ -17,8 +17,6 @@ from shared.messages.billing.answers import (
     SubscriptionEntry,
     SubscriptionHistory,
     Subscriptions,
-    Violation,
-    Violations,
     WebhookTaken,
 )
 from shared.messages.billing.events import (
@@ -44,7 +42,6 @@ from shared.messages.billing.facts import (
     UsageReported,
 )
 from shared.messages.billing.requests import (
-    AllInvariants,
     AllPlans,
     ByCustomer,
     ByInvoice,
@@ -69,7 +66,6 @@ SERVICE = "billing"
 
 __all__ = [
     "SERVICE",
-    "AllInvariants",
     "AllPlans",
     "Balance",
     "Balances",
@@ -120,7 +116,5 @@ __all__ = [
     "UpdateCustomer",
     "UpdatePlan",
     "UsageReported",
-    "Violation",
-    "Violations",
     "WebhookTaken",
 ]

@@ -22,12 +22,27 @@ from shared.messages.maintenance.health import (
     HealthQuery,
     HealthStatus,
 )
+from shared.messages.maintenance.invariants import (
+    BrokenInvariant,
+    CheckInvariants,
+    InvariantResults,
+    InvariantResultsQuery,
+    ServiceInvariants,
+    StatusesCompared,
+)
 from shared.messages.maintenance.report import (
     AnalyticsProcessed,
     CachesInvalidated,
     DatabaseCleaned,
     LogsRotated,
+    PolicyApplied,
     SystemReport,
+)
+from shared.messages.maintenance.retention import (
+    AllRetention,
+    RetentionPolicies,
+    RetentionPolicy,
+    SetRetention,
 )
 
 SERVICE = "maintenance"
@@ -35,6 +50,7 @@ SERVICE = "maintenance"
 __all__ = [
     "SERVICE",
     "AllCaches",
+    "AllRetention",
     "AnalyticsBucket",
     "AnalyticsGrain",
     "AnalyticsMetric",
@@ -43,16 +59,26 @@ __all__ = [
     "AnalyticsReport",
     "AnalyticsSeries",
     "AnalyticsUnit",
+    "BrokenInvariant",
     "CacheName",
     "CacheState",
     "Caches",
     "CachesInvalidated",
+    "CheckInvariants",
     "ComponentHealth",
     "DatabaseCleaned",
     "HealthChecked",
     "HealthQuery",
     "HealthStatus",
     "InvalidateCache",
+    "InvariantResults",
+    "InvariantResultsQuery",
     "LogsRotated",
+    "PolicyApplied",
+    "RetentionPolicies",
+    "RetentionPolicy",
+    "ServiceInvariants",
+    "SetRetention",
+    "StatusesCompared",
     "SystemReport",
 ]

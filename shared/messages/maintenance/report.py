@@ -11,8 +11,26 @@ from shared.messages.maintenance.health import HealthChecked
 from shared.messages.workflows import ErrorInfo
 
 
+class PolicyApplied(Message, frozen=True, kw_only=True):
+    """What came of a retention policy."""
+
+    owner: str
+    name: str
+    deleted: int
+    done: bool
+    """Else the next run goes on."""
+    overdue_since: datetime | None = None
+    """Of what is left, also where it waits for analytics or is held."""
+
+
 class DatabaseCleaned(Message, frozen=True, kw_only=True):
-    """`database_cleanup`."""
+    """What the retention policies came to."""
+
+    policies: tuple[PolicyApplied, ...] = ()
+    """Those that were applied."""
+    skipped_tables: tuple[str, ...] = ()
+    """As `owner.table`: not vacuumed, since somebody held them."""
+    failures: tuple[ErrorInfo, ...] = ()
 
 
 class LogsRotated(Message, frozen=True, kw_only=True):

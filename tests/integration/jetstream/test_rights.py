@@ -60,6 +60,9 @@ MAY_PUBLISH = {
     "maintenance": [
         *of_service("maintenance", "WORKFLOWS_MAINTENANCE", "system"),
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
+        r"\$O\.person-exports\.(C|M)\.one",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.OBJ_person-exports",
+        r"\$JS\.API\.DIRECT\.GET\.OBJ_person-exports(\..*)?",
         r"\$KV\.caches\.one\.generation",
         r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.KV_caches",
         rf"events\.{ANY_SERVICE}\.one",
@@ -72,6 +75,7 @@ MAY_PUBLISH = {
         r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.OBJ_log-archive",
     ],
     "gateway": [
+        r"\$JS\.API\.STREAM\.MSG\.GET\.OBJ_person-exports",
         rf"workflows\.{ANY_KIND}\.(start|signal\.one|control)",
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
         r"\$JS\.API\.CONSUMER\.(CREATE|MSG\.NEXT)\.KV_workflow-status(\.unnamed)?",

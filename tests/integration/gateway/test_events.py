@@ -17,14 +17,18 @@ from nats.aio.client import Client
 from prometheus_client import REGISTRY
 
 from services.gateway.app import create_app, ensure
+from shared.jetstream.authorization import authorization, quoted
 from shared.jetstream.connection import connect, jetstream
+from shared.jetstream.rights import users
 from shared.jetstream.status import JetStreamStatusBucket
+from shared.jetstream.topology import kinds_by_service
 from shared.messages import subjects
 from shared.messages.base import encode
 from shared.messages.workflows import Status, StatusDocument, StepStatus
 from shared.runtime.config import Secret
 from shared.runtime.embedded.nats import EmbeddedNats
 from shared.testing.clocks import ManualClock
+from shared.testing.servers import embedded_nats
 from shared.workflow.records import InstanceKey
 from tests.integration.gateway.conftest import API_KEY, MakeGateway
 
@@ -291,3 +295,22 @@ async def test_a_gateway_that_ends_ends_its_streams_with_a_hint_and_another_goes
     async with watching(http, last=first["id"]) as answer:
         await put(nats_client, 2, status=Status.COMPLETE)
         assert [event.id async for event in events(answer)] == ["1.2.0"]
+
+
+@pytest.mark.rule("http-events")
+async def test_the_gateways_own_nats_user_may_follow(clock: ManualClock) -> None:
+    known = users(kinds_by_service())
+    async with embedded_nats(authorization(known, lambda _: quoted(API_KEY))) as server:
+        client = await connect(server.url_as("gateway", API_KEY), "gateway")
+        writer = await connect(server.url_as("player", API_KEY), "player")
+        await ensure(client)
+        await put(writer, 1)
+        app = create_app(client, Secret(API_KEY), clock)
+        headers = {"Authorization": f"Bearer {API_KEY}"}
+        async with TestClient(TestServer(app), headers=headers) as http, watching(http) as answer:
+            stream = events(answer)
+            assert (await anext(stream)).id == "1.1.0"
+            await put(writer, 2, status=Status.COMPLETE)
+            assert [event.id async for event in stream] == ["1.2.0"]
+        await writer.close()
+        await client.close()

@@ -16,15 +16,21 @@ from nats.aio.client import Client
 
 from services.gateway import middleware
 from services.gateway.config import GatewaySettings
+from services.gateway.description import routes as description
 from services.gateway.routes import (
     achievements,
     billing,
+    controls,
     dead_letters,
     forwarding,
     notices,
     players,
+    schedules,
     sessions,
+    webhooks,
+    workflows,
 )
+from services.gateway.routes import health as described_health
 from services.gateway.routes.controls import ControlRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.webhooks import WebhookRoutes
@@ -51,6 +57,25 @@ from shared.workflow.ports import Clock
 log = structlog.get_logger()
 
 READY_SECONDS = 2.0
+
+
+FORWARDED = (
+    *players.TABLE,
+    *sessions.TABLE,
+    *achievements.TABLE,
+    *billing.TABLE,
+    *notices.TABLE,
+    *dead_letters.TABLE,
+)
+OPERATIONS = (
+    *workflows.OPERATIONS,
+    *controls.OPERATIONS,
+    *schedules.OPERATIONS,
+    *webhooks.OPERATIONS,
+    *map(forwarding.described, FORWARDED),
+    *described_health.OPERATIONS,
+)
+"""What the API description tells of."""
 
 
 async def ensure(client: Client, *, replicas: int = 1) -> None:
@@ -105,15 +130,8 @@ def create_app(
     services = {trigger.service for trigger in TRIGGERS.values()}
     app.add_routes(ScheduleRoutes(Requests(client), services).table())
     app.add_routes(WebhookRoutes(Requests(client)).table())
-    for table in (
-        players.TABLE,
-        sessions.TABLE,
-        achievements.TABLE,
-        billing.TABLE,
-        notices.TABLE,
-        dead_letters.TABLE,
-    ):
-        app.add_routes(forwarding.routes(table, Requests(client)))
+    app.add_routes(forwarding.routes(FORWARDED, Requests(client)))
+    app.add_routes(description.routes(OPERATIONS))
     return app
 
 

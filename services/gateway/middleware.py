@@ -33,13 +33,21 @@ WEBHOOKS = "/api/webhooks/{provider}"
 """Signed by who sends them: there is no key to ask for."""
 REQUEST_ID = "X-Request-Id"
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/startupz", "/metrics"})
+DOCS = "/docs"
+"""The API description as a page."""
+OPEN_PATHS = frozenset(
+    {
+        *("/healthz", "/readyz", "/startupz", "/metrics"),
+        *("/openapi.json", "/asyncapi.json", DOCS),
+        *(f"{DOCS}/{name}" for name in ("swagger-ui.css", "swagger-ui-bundle.js", "start.js")),
+    }
+)
 RETRY_AFTER_SECONDS = 1
 
 
 @web.middleware
 async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """A span around each request, but for health and metrics, in the caller's trace if it has one.
+    """A span around each request, but for health and the like, in the caller's trace if it has one.
 
     It tells the route and not the address, which holds ids of players.
     """
@@ -111,7 +119,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def authenticate(api_key: Secret) -> Middleware:
-    """Lets in who sends the key; health, metrics and what is signed need none."""
+    """Lets in who sends the key; health, the API description and what is signed need none."""
     expected = f"Bearer {api_key.reveal()}".encode()
 
     @web.middleware

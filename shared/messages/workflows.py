@@ -21,6 +21,15 @@ class Signal(Message, frozen=True, kw_only=True):
     none of it becomes a dead letter."""
 
 
+def _null() -> msgspec.Raw:
+    # As a factory, since a default of this type has no place in a JSON Schema.
+    return msgspec.Raw(b"null")
+
+
+def _no_content() -> msgspec.Raw:
+    return msgspec.Raw(b"{}")
+
+
 class Trigger(Message, frozen=True, kw_only=True):
     """What starts an instance; a subclass names its kind, the service that runs it, its input."""
 
@@ -144,7 +153,7 @@ class SignalCommand(Message, frozen=True, kw_only=True):
     """A signal as it travels, on the subject of its instance."""
 
     type: SignalType
-    payload: msgspec.Raw = msgspec.Raw(b"{}")
+    payload: msgspec.Raw = msgspec.field(default_factory=_no_content)
     id: WorkflowId | None = None
     """The sender's own id of it: the same one again changes nothing. Else Nats-Msg-Id is."""
 
@@ -200,7 +209,7 @@ class ChildOutcome(Message, frozen=True, kw_only=True):
     """How a child ended, as its parent is told."""
 
     status: Status
-    output: msgspec.Raw = msgspec.Raw(b"null")
+    output: msgspec.Raw = msgspec.field(default_factory=_null)
     error: ErrorInfo | None = None
 
 
@@ -231,7 +240,7 @@ class WorkflowStatus(Message, frozen=True, kw_only=True):
     completed_steps: tuple[str, ...] = ()
     errors: tuple[ErrorInfo, ...] = ()
     steps: tuple[StepStatus, ...] = ()
-    output: msgspec.Raw = msgspec.Raw(b"null")
+    output: msgspec.Raw = msgspec.field(default_factory=_null)
     output_omitted: bool = False
     """The output is too large for the status document (engine rule 30), or no longer kept (17)."""
     error: ErrorInfo | None = None

@@ -11,8 +11,17 @@ import msgspec
 from aiohttp import web
 
 from services.gateway.middleware import ACTOR
+from services.gateway.routes.operations import (
+    KIND,
+    OF_BODY,
+    OF_KEY,
+    UNAUTHORIZED,
+    AnyContent,
+    Operation,
+    Parameter,
+)
 from services.gateway.routes.reading import idempotency_key, read_object
-from services.gateway.routes.workflows import answer, id_and_kind
+from services.gateway.routes.workflows import ID, OF_ID, answer, id_and_kind
 from services.gateway.statuses import StatusReader
 from shared.messages import subjects
 from shared.messages.base import encode
@@ -24,6 +33,7 @@ from shared.messages.workflows import (
     Action,
     ControlCommand,
     SignalCommand,
+    SignalType,
     Status,
     StatusDocument,
     Trigger,
@@ -57,6 +67,45 @@ BODIES: Mapping[Action, type[msgspec.Struct]] = {
     Action.TERMINATE: Terminate,
     Action.RESTART: Restart,
 }
+
+
+OF_CONTROL = (*UNAUTHORIZED, *OF_BODY, *OF_KEY, *OF_ID, "unavailable")
+
+
+def _control(action: Action) -> Operation:
+    own = "unknown_step" if action is Action.RESTART else "workflow_ended"
+    return Operation(
+        "POST",
+        f"/api/workflows/{{id}}/{action.value}",
+        f"{action.value.capitalize()} an instance",
+        Accepted,
+        202,
+        (*OF_CONTROL, own),
+        (ID, KIND),
+        body=BODIES[action],
+        body_required=False,
+        route="/api/workflows/{id}/{action}",
+        idempotency_key=True,
+        located=True,
+    )
+
+
+OPERATIONS = (
+    *map(_control, Action),
+    Operation(
+        "POST",
+        "/api/workflows/{id}/signals/{type}",
+        "Send a signal to an instance",
+        Accepted,
+        202,
+        (*OF_CONTROL, "workflow_ended", "invalid_signal_type", "unknown_signal"),
+        (ID, Parameter("type", "path", SignalType), KIND),
+        body=AnyContent,
+        body_required=False,
+        idempotency_key=True,
+        located=True,
+    ),
+)
 
 
 class ControlRoutes:

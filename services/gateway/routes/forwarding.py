@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, get_type_hints
 from uuid import UUID, uuid4, uuid5
@@ -10,16 +11,27 @@ import msgspec
 from aiohttp import web
 
 from services.gateway.middleware import ACTOR
+from services.gateway.routes.operations import (
+    ANY_SERVICES,
+    OF_BODY,
+    OF_KEY,
+    OF_SERVICE,
+    UNAUTHORIZED,
+    Operation,
+    Parameter,
+)
 from services.gateway.routes.reading import idempotency_key, read_object
 from shared.jetstream.requests import Requests
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
+from shared.messages.contract import CALLS, SERVICES
 from shared.messages.decoding import convert
 from shared.messages.problems import Refused
-from shared.messages.workflows import TRIGGERS
 
 ANY_SERVICE = "{service}"
 """In a subject: the service that the address names, in its path or as `?service=`."""
+
+PART = re.compile(r"{(\w+)}")
 
 NAMESPACE = UUID("6c0b7d0e-8d0c-5f0f-9d53-1d1d5b1f7a42")
 """Root of the entity ids that follow from an idempotency key."""
@@ -37,22 +49,66 @@ class Forward(NamedTuple):
     """Field of the body that is given an id where the caller leaves it out."""
 
 
+BODILESS = frozenset({"GET", "DELETE"})
+"""Methods whose fields are in the address alone."""
+
+
+def described(row: Forward) -> Operation:
+    """What the API description tells of it. Raises KeyError for a request that is not in
+    shared/messages/contract.py."""
+    call = CALLS[row.subject.replace(ANY_SERVICE, SERVICES[0])]
+    takes_body = row.method not in BODILESS
+    types = _types(row.message)
+    in_path = [name for name in PART.findall(row.path) if name != "service"]
+    parameters = [Parameter(name, "path", types[name]) for name in in_path]
+    if not takes_body:
+        query = [name for name in types if name not in in_path]
+        parameters += [Parameter(name, "query", types[name], required=False) for name in query]
+    codes = [*UNAUTHORIZED]
+    if takes_body:
+        codes += OF_BODY
+    if parameters:
+        codes.append("invalid_parameter")
+    if in_path and takes_body:
+        codes.append("contradiction")
+    if row.method != "GET":
+        codes += [*OF_KEY, "idempotency_key_reused"]
+    if ANY_SERVICE in row.subject:
+        parameters.append(
+            Parameter("service", "path" if ANY_SERVICE in row.path else "query", ANY_SERVICES)
+        )
+        codes.append("unknown_service")
+    return Operation(
+        row.method,
+        row.path,
+        call.name.replace("_", " ").capitalize(),
+        call.answer,
+        row.status,
+        (*codes, *call.refusals, *OF_SERVICE),
+        tuple(parameters),
+        body=row.message if takes_body else None,
+        body_required=bool(types.keys() - {*in_path, "key", row.new_id}),
+        optional=frozenset({*in_path, "key", *([row.new_id] if row.new_id else [])}),
+        subject=row.subject.replace(ANY_SERVICE, "player"),
+        description=(row.message.__doc__ or "").partition(": ")[2],
+        idempotency_key=row.method != "GET",
+    )
+
+
 def routes(table: Sequence[Forward], requests: Requests) -> list[web.RouteDef]:
     """The table as aiohttp takes it."""
     return [web.route(row.method, row.path, _handler(row, requests)) for row in table]
 
 
 def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaitable[web.Response]]:
-    wire_names = {field.name: field.encode_name for field in msgspec.structs.fields(row.message)}
-    hints = get_type_hints(row.message, include_extras=True)
-    types = {wire: hints[name] for name, wire in wire_names.items()}
+    types = _types(row.message)
 
     async def handle(request: web.Request) -> web.Response:
-        key = idempotency_key(request)
+        key = None if row.method == "GET" else idempotency_key(request)
         subject = row.subject
         if ANY_SERVICE in subject:
             subject = subject.replace(ANY_SERVICE, _service(request))
-        if row.method == "GET":
+        if row.method in BODILESS:
             fields = {
                 name: _from_text(name, text, types[name])
                 for name, text in request.query.items()
@@ -76,7 +132,7 @@ def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaita
                 "too_large", f"{len(body)} bytes; {MAX_CONTENT_BYTES} are allowed", status=413
             )
         headers = {subjects.ACTOR: request[ACTOR]}
-        if key is not None and row.method != "GET":
+        if key is not None:
             headers[subjects.IDEMPOTENCY_KEY] = key
         reply = await requests.send(subject, body, headers)
         return web.Response(body=reply, status=row.status, content_type="application/json")
@@ -84,14 +140,19 @@ def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaita
     return handle
 
 
+def _types(message: type[Message]) -> dict[str, Any]:
+    """The types of its fields, by their wire names."""
+    hints = get_type_hints(message, include_extras=True)
+    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(message)}
+
+
 def _service(request: web.Request) -> str:
     """The service that the address names. Raises Refused for none, or one that there is not."""
     name = request.match_info.get("service") or request.query.get("service", "")
-    known = sorted({trigger.service for trigger in TRIGGERS.values()})
-    if name not in known:
+    if name not in SERVICES:
         raise Refused(
             "unknown_service",
-            f"there is no service {name!r}; there are: {', '.join(known)}",
+            f"there is no service {name!r}; there are: {', '.join(SERVICES)}",
             status=404,
             field="service",
         )

@@ -9,16 +9,57 @@ from functools import partial
 from aiohttp import web
 
 from services.gateway.middleware import ACTOR
+from services.gateway.routes.operations import (
+    ANY_SERVICES,
+    OF_BODY,
+    OF_KEY,
+    OF_SERVICE,
+    UNAUTHORIZED,
+    AnyContent,
+    Operation,
+    Parameter,
+)
 from services.gateway.routes.reading import idempotency_key, read_object
 from shared.jetstream.requests import Requests
 from shared.messages import subjects
 from shared.messages.base import encode
 from shared.messages.decoding import convert
 from shared.messages.problems import Refused
-from shared.messages.schedules import AllSchedules, BySchedule, Schedules
+from shared.messages.schedules import AllSchedules, BySchedule, Schedule, ScheduleName, Schedules
+from shared.messages.workflows import Accepted
 
 ACTIONS = {"pause": 200, "resume": 200, "trigger": 202}
 """What can be done to a schedule, and the status of its answer."""
+
+
+OF_ACTION = (*OF_BODY, *OF_KEY, "idempotency_key_reused", "schedule_not_found")
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/api/schedules",
+        "List the crons",
+        Schedules,
+        200,
+        (*UNAUTHORIZED, "unknown_service", *OF_SERVICE),
+        (Parameter("service", "query", ANY_SERVICES, required=False),),
+    ),
+    *(
+        Operation(
+            "POST",
+            f"/api/schedules/{{service}}/{{name}}/{action}",
+            f"{action.capitalize()} a cron",
+            Accepted if action == "trigger" else Schedule,
+            status,
+            (*UNAUTHORIZED, "unknown_service", *OF_ACTION, *OF_SERVICE),
+            (Parameter("service", "path", ANY_SERVICES), Parameter("name", "path", ScheduleName)),
+            body=AnyContent,
+            body_required=False,
+            idempotency_key=True,
+        )
+        for action, status in ACTIONS.items()
+    ),
+)
 
 
 class ScheduleRoutes:

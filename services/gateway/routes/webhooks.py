@@ -5,16 +5,40 @@ from __future__ import annotations
 from aiohttp import web
 
 from services.gateway.middleware import WEBHOOKS
+from services.gateway.routes.operations import OF_SERVICE, Operation, Parameter
 from shared.jetstream.requests import Requests
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
-from shared.messages.billing import SERVICE, ProviderWebhook
+from shared.messages.billing import SERVICE, ProviderWebhook, WebhookTaken
 from shared.messages.billing.values import ProviderName
 from shared.messages.decoding import convert
 from shared.messages.problems import Refused
 
 WITHHELD = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Credentials, which no signature needs."""
+
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        WEBHOOKS,
+        "Take what a payment provider tells",
+        WebhookTaken,
+        200,
+        (
+            "invalid_message",
+            "request_entity_too_large",
+            "too_large",
+            "provider_not_found",
+            "signature_refused",
+            *OF_SERVICE,
+        ),
+        (Parameter("provider", "path", ProviderName),),
+        body=bytes,
+        is_open=True,
+        description="The signature over the raw body is the credential.",
+    ),
+)
 
 
 class Named(Message, frozen=True, kw_only=True):

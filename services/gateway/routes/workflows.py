@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 from aiohttp import web
-from msgspec import structs
+from msgspec import Meta, defstruct, structs
 
 from services.gateway.middleware import ACTOR
+from services.gateway.routes.operations import (
+    KIND,
+    OF_BODY,
+    OF_KEY,
+    UNAUTHORIZED,
+    Operation,
+    Parameter,
+)
 from services.gateway.routes.reading import idempotency_key, read_object
 from services.gateway.starts import NotConfirmed, Outcome, Start, Starter, prepare
 from services.gateway.statuses import StatusReader
-from shared.messages.base import Message, encode, is_workflow_id
+from shared.messages import subjects
+from shared.messages.base import Message, WorkflowId, encode, is_workflow_id
 from shared.messages.decoding import convert
 from shared.messages.problems import Problem, Refused
-from shared.messages.workflows import TRIGGERS, Accepted, BatchAccepted
+from shared.messages.workflows import TRIGGERS, Accepted, BatchAccepted, Trigger, WorkflowStatus
 
 MAX_BATCH = 100
 
@@ -25,6 +34,48 @@ class Batch(Message, frozen=True, kw_only=True):
     """Body of a batch start."""
 
     instances: list[Any]
+
+
+ID = Parameter("id", "path", WorkflowId)
+OF_ID = ("invalid_workflow_id", "unknown_kind", "kind_required", "workflow_not_found")
+"""What is refused where an instance is named."""
+
+
+def _operations(kind: str, trigger: type[Trigger]) -> tuple[Operation, Operation]:
+    subject = subjects.start(kind)
+    batch = Annotated[list[trigger], Meta(min_length=1, max_length=MAX_BATCH)]  # type: ignore[valid-type]
+    start = Operation(
+        "POST",
+        f"/api/workflows/{kind}",
+        f"Start a {kind} workflow",
+        Accepted,
+        202,
+        (
+            *UNAUTHORIZED,
+            *OF_BODY,
+            *OF_KEY,
+            "idempotency_key_reused",
+            "workflow_exists",
+            "start_not_confirmed",
+            "too_large",
+        ),
+        body=trigger,
+        subject=subject,
+        route="/api/workflows/{kind}",
+        description=trigger.__doc__ or "",
+        idempotency_key=True,
+        located=True,
+    )
+    return start, start._replace(
+        path=f"/api/workflows/{kind}/batch",
+        summary=f"Start up to {MAX_BATCH} {kind} workflows",
+        answer=BatchAccepted,
+        codes=(*UNAUTHORIZED, *OF_BODY, *OF_KEY, "invalid_batch", "start_not_confirmed"),
+        body=defstruct(f"BatchOf{trigger.__name__}", [("instances", batch)]),
+        subject=None,
+        route="/api/workflows/{kind}/batch",
+        located=False,
+    )
 
 
 class StartRefused(Refused):
@@ -158,6 +209,29 @@ class WorkflowRoutes:
                 field=wrong[0][0],
             )
         return starts
+
+
+OPERATIONS = (
+    *(each for kind, trigger in TRIGGERS.items() for each in _operations(kind, trigger)),
+    Operation(
+        "GET",
+        "/api/workflows",
+        "Where an instance stands, by query",
+        WorkflowStatus,
+        200,
+        (*UNAUTHORIZED, "workflow_id_required", *OF_ID, "unavailable"),
+        (Parameter("id", "query", WorkflowId), KIND),
+    ),
+    Operation(
+        "GET",
+        "/api/workflows/{id}",
+        "Where an instance stands",
+        WorkflowStatus,
+        200,
+        (*UNAUTHORIZED, *OF_ID, "unavailable"),
+        (ID, KIND),
+    ),
+)
 
 
 def id_and_kind(request: web.Request, workflow_id: str) -> tuple[str, str | None]:

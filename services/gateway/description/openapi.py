@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from types import NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin
-
-from msgspec import UnsetType
+from typing import Any, cast
 
 from services.gateway.description import examples
 from services.gateway.description.schemas import components
-from services.gateway.routes.operations import Operation, Parameter
+from services.gateway.routes.operations import Operation, Parameter, of_address
 from shared.messages.codes import STATUSES
 from shared.messages.problems import Problem
 
@@ -23,7 +20,7 @@ ABOUT = """Durable workflows for a game and its customers. Errors are problem do
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """The document of these operations."""
-    types = [_of_address(each.type) for one in operations for each in one.parameters]
+    types = [of_address(each.type) for one in operations for each in one.parameters]
     bodies = [each.body for each in operations if each.body not in {None, bytes}]
     answers = [each.answer for each in operations]
     schemas, structs = components([*types, *bodies, *answers, Problem])
@@ -84,14 +81,6 @@ def _parameter(parameter: Parameter, schema: dict[str, Any], one: Operation) -> 
     return found
 
 
-def _of_address(wanted: Any) -> Any:
-    """The type as an address can have it: what is left out is not written as null."""
-    if get_origin(wanted) in {Union, UnionType}:
-        kept = [each for each in get_args(wanted) if each not in {NoneType, UnsetType}]
-        return kept[0] if len(kept) == 1 else Union[tuple(kept)]  # noqa: UP007
-    return wanted
-
-
 def _headers(one: Operation) -> list[dict[str, Any]]:
     if not one.idempotency_key:
         return []
@@ -121,11 +110,11 @@ def _body(
     if schema is None:
         return None
     content: dict[str, Any] = {"schema": schema}
+    whole = structs[one.body.__name__]
+    required = [each for each in whole.get("required", []) if each not in one.optional]
     if one.optional:
-        whole = structs[one.body.__name__]
         in_path = {each.name for each in one.parameters if each.place == "path"}
         fields = {k: v for k, v in whole["properties"].items() if k not in in_path}
-        required = [each for each in whole.get("required", []) if each not in one.optional]
         content["schema"] = {**whole, "properties": fields, "required": required}
         content["schema"].pop("title", None)
     example = _example(one)
@@ -133,7 +122,7 @@ def _body(
         given = cast("dict[str, Any]", example)
         known = content["schema"].get("properties", given)
         content["example"] = {name: value for name, value in given.items() if name in known}
-    return {"required": one.body_required, "content": {"application/json": content}}
+    return {"required": bool(required), "content": {"application/json": content}}
 
 
 def _responses(one: Operation, answer: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from services.gateway.routes.operations import (
     UNAUTHORIZED,
     Operation,
     Parameter,
+    of_address,
 )
 from services.gateway.routes.reading import idempotency_key, read_object
 from shared.jetstream.requests import Requests
@@ -87,7 +88,6 @@ def described(row: Forward) -> Operation:
         (*codes, *call.refusals, *OF_SERVICE),
         tuple(parameters),
         body=row.message if takes_body else None,
-        body_required=bool(types.keys() - {*in_path, "key", row.new_id}),
         optional=frozenset({*in_path, "key", *([row.new_id] if row.new_id else [])}),
         subject=row.subject.replace(ANY_SERVICE, "player"),
         description=(row.message.__doc__ or "").partition(": ")[2],
@@ -110,8 +110,8 @@ def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaita
             subject = subject.replace(ANY_SERVICE, _service(request))
         if row.method in BODILESS:
             fields = {
-                name: _from_text(name, text, types[name])
-                for name, text in request.query.items()
+                name: _from_text(name, _single(name, request), types[name])
+                for name in request.query
                 if name in types
             }
         else:
@@ -169,9 +169,17 @@ def _fill(row: Forward, fields: dict[str, Any], types: dict[str, Any], key: str 
         fields[row.new_id] = str(made)
 
 
+def _single(name: str, request: web.Request) -> str:
+    """A field of the query. Raises Refused for one that is given twice: which is meant?"""
+    several = request.query.getall(name)
+    if len(several) > 1:
+        raise Refused("invalid_parameter", f"{name} is given {len(several)} times", field=name)
+    return several[0]
+
+
 def _from_text(name: str, text: str, wanted: Any) -> Any:
     """A part of the path or of the query as its field's type; a body is taken more strictly."""
     try:
-        return msgspec.convert(text, wanted, strict=False)
+        return msgspec.convert(text, of_address(wanted), strict=False)
     except msgspec.ValidationError as error:
         raise Refused("invalid_parameter", f"{name}: {error}", field=name) from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
+from msgspec import UnsetType
 
 from shared.messages.contract import SERVICES
 from shared.messages.workflows import TRIGGERS
@@ -44,7 +46,6 @@ class Operation(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     body: Any = None
     """Struct or type of the JSON body; bytes for one that is taken as it comes."""
-    body_required: bool = True
     optional: frozenset[str] = frozenset()
     """Fields that the body need not have, though the Struct must."""
     subject: str | None = None
@@ -57,6 +58,14 @@ class Operation(NamedTuple):
     media_type: str = "application/json"
     located: bool = False
     """Whether the answer has a Location."""
+
+
+def of_address(wanted: Any) -> Any:
+    """The type as an address can have it: what is left out is not written as null."""
+    if get_origin(wanted) in {Union, UnionType}:
+        kept = [each for each in get_args(wanted) if each not in {NoneType, UnsetType}]
+        return kept[0] if len(kept) == 1 else Union[tuple(kept)]  # noqa: UP007
+    return wanted
 
 
 class AnyContent(msgspec.Struct, frozen=True):

@@ -54,7 +54,6 @@ OPERATIONS = (
             (*UNAUTHORIZED, "unknown_service", *OF_ACTION, *OF_SERVICE),
             (Parameter("service", "path", ANY_SERVICES), Parameter("name", "path", ScheduleName)),
             body=AnyContent,
-            body_required=False,
             idempotency_key=True,
         )
         for action, status in ACTIONS.items()

@@ -98,7 +98,8 @@ def _headers(one: Operation) -> list[dict[str, Any]]:
 def _example(one: Operation) -> Any:
     if one.subject is None or one.body is bytes:
         return None
-    return examples.of(one.subject)
+    found = examples.of(one.subject)
+    return {"instances": [found]} if one.path.endswith("/batch") else found
 
 
 def _body(

@@ -20,7 +20,7 @@ OF_BODY = (
 )
 """What is refused of any JSON body."""
 OF_KEY = ("invalid_idempotency_key",)
-OF_SERVICE = ("service_unavailable", "unavailable")
+OF_SERVICE = ("service_unavailable",)
 """Of whatever a service is asked for."""
 
 

@@ -72,7 +72,6 @@ def _operations(kind: str, trigger: type[Trigger]) -> tuple[Operation, Operation
         answer=BatchAccepted,
         codes=(*UNAUTHORIZED, *OF_BODY, *OF_KEY, "invalid_batch", "start_not_confirmed"),
         body=defstruct(f"BatchOf{trigger.__name__}", [("instances", batch)]),
-        subject=None,
         route="/api/workflows/{kind}/batch",
         located=False,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, TypeVar
 
 from shared.messages.maintenance import (
     AnalyticsProcessed,
@@ -18,15 +18,11 @@ from shared.workflow.context import WorkflowContext
 from shared.workflow.errors import StepFailed
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
-class Part(Protocol[T_co]):
-    """One part of the upkeep, made of the run's own steps and calls."""
-
-    async def __call__(self, ctx: WorkflowContext) -> T_co:
-        """Does it. Raises StepFailed for what stays undone until the next run."""
-        ...
+Part: TypeAlias = "Callable[[WorkflowContext], Awaitable[T]]"
+"""One part of the upkeep, made of the run's own steps and calls. Raises StepFailed for what stays
+undone until the next run."""
 
 
 class SystemMaintenanceWorkflow:

@@ -91,8 +91,8 @@ async def bill(call: Caller, database_url: str) -> None:
     await call("POST", f"{SUBSCRIPTION}/uncancel", **subscription)
     await call("PUT", f"{SUBSCRIPTION}/plan", {"planId": "basic"}, **subscription)
     use = {"eventId": "one", "metric": "api_calls", "quantity": 1}
-    for customer in (poor, rich, str(uuid4())):
-        await call("POST", "/api/usage", {**use, "customerId": customer})
+    for user in (poor, rich, str(uuid4())):
+        await call("POST", "/api/usage", {**use, "customerId": user})
     await call("POST", "/api/subscriptions", {"customerId": rich, "planId": "basic"})
     await invoices(call, rich, database_url)
     await call("POST", "/api/webhooks/{provider}", {}, provider="sandbox")

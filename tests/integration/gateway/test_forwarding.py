@@ -184,6 +184,8 @@ async def test_an_id_that_was_left_out_is_the_same_for_a_repeated_request(
         ("GET", "/api/players/nobody", None, "playerId"),
         ("GET", f"/api/players/{PLAYER}/xp?limit=0", None, "limit"),
         ("GET", f"/api/players/{PLAYER}/xp?limit=many", None, "limit"),
+        ("GET", f"/api/players/{PLAYER}/xp?limit=1&limit=2", None, "limit"),
+        ("GET", f"/api/players/{PLAYER}/xp?cursor=null", None, "cursor"),
         ("POST", f"/api/players/{PLAYER}/notifications/x/acknowledge", None, "notificationId"),
         ("GET", "/api/notices", None, "service"),
         ("GET", "/api/notices?service=player.spend", None, "service"),

@@ -147,7 +147,8 @@ async def instances(reached: Reached, http: Http) -> None:
             signal = address(one, id="renews", type="renewal_changed")
             if "invalid_signal_type" in one.codes:
                 await reached.call(http, one, path=signal, json={}, **keyed)
-            await reached.call(http, one, path=address(one, id="held"), json=nowhere)
+            if nowhere:
+                await reached.call(http, one, path=address(one, id="held"), json=nowhere)
 
 
 async def starts(reached: Reached, http: Http) -> None:

@@ -36,10 +36,11 @@ check: .venv/dev.stamp ## Lints, formats, types, import rules, rules without a t
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.rules
 
-bench: .venv/dev.stamp ## Measures workflows against plain transactions, parked instances, and sweeps
+bench: .venv/dev.stamp ## Measures workflows against plain transactions, parked instances, sweeps, retention
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.parked
 	$(BIN)/python -m tests.benchmarks.sweep
+	$(BIN)/python -m tests.benchmarks.retention
 
 storm: .venv/dev.stamp ## Hits everything at random for as long as one likes: make storm SECONDS=600 (SEED=…)
 	$(BIN)/python -m tests.faults.storm $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))

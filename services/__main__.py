@@ -1,5 +1,5 @@
 """The command line: `padawanforge run`, `demo`, `migrate`, `recover`, `backup`, `restore`,
-`simulate`, `nats-users` and `clock`."""
+`simulate`, `nats-users`, `clock`, `logs` and `person`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import os
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from uuid import UUID
 
 import asyncpg
 import typer
 from rich.console import Console
 
-from services import clock
+from services import clock, logs, persons
 from services.backup.manifest import Backup, BackupError, open_backup
 from services.backup.restoring import require_target, restore_service
 from services.backup.taking import take_backup
 from services.clock import ClockError
 from services.demo import run_demo
+from services.logs import LogsError, Wanted
+from services.persons import PersonError
 from services.simulate import simulate
 from services.stack.folder import StackFolder, StackInfo, running_stack
 from services.stack.processes import SERVICES
@@ -45,14 +48,23 @@ clock_app = typer.Typer(
     help="Business time of a stack that runs with CLOCK=virtual.", no_args_is_help=True
 )
 app.add_typer(clock_app, name="clock")
+logs_app = typer.Typer(help="The archive of log segments.", no_args_is_help=True)
+app.add_typer(logs_app, name="logs")
 app.command()(simulate)
+person_app = typer.Typer(
+    help="What is known of a person, and forgetting it: over all services, through the gateway.",
+    no_args_is_help=True,
+)
+app.add_typer(person_app, name="person")
 
 EXPECTED = (
     BackupError,
     ChildError,
     ClockError,
     ConfigurationError,
+    LogsError,
     MigrationError,
+    PersonError,
     Transient,
     Unreachable,
     OSError,
@@ -67,6 +79,12 @@ OneService = Annotated[
     str | None,
     typer.Argument(help="The service, such as player; else all of the stack on this machine."),
 ]
+OfService = Annotated[str | None, typer.Option("--service", help="Only this service's.")]
+Since = Annotated[str | None, typer.Option("--since", help="From then on: 2026-03-01T08:00:00Z.")]
+Until = Annotated[str | None, typer.Option("--until", help="Up to then.")]
+LogOptions = tuple[str | None, str | None, str | None]
+PlayerId = Annotated[UUID | None, typer.Option("--player", help="The player's id.")]
+CustomerId = Annotated[UUID | None, typer.Option("--customer", help="The customer's id.")]
 ClockMode = Annotated[
     Literal["system", "virtual"],
     typer.Option("--clock", envvar="CLOCK", help="What tells business time."),
@@ -123,6 +141,71 @@ def clock_set(
 ) -> None:
     """Advances business time to an instant, in the same way."""
     _finish(asyncio.run(_told(clock.advance_to(data, instant, console))))
+
+
+@logs_app.command("list")
+def logs_list(
+    service: OfService = None,
+    since: Since = None,
+    until: Until = None,
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Shows what is archived, at NATS_URL or of the stack on this machine."""
+    _finish(asyncio.run(_told(_list_logs((service, since, until), data))))
+
+
+@logs_app.command("restore")
+def logs_restore(
+    *,
+    folder: Annotated[Path, typer.Option("--to", help="Folder for the segments.")],
+    name: Annotated[str | None, typer.Argument(help="The segment, as `list` shows it.")] = None,
+    service: OfService = None,
+    since: Since = None,
+    until: Until = None,
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Brings segments back, byte by byte as they were: the named one, or all of a time."""
+    _finish(asyncio.run(_told(_restore_logs(name, (service, since, until), folder, data))))
+
+
+@person_app.command("export")
+def person_export(
+    to: Annotated[Path, typer.Option("--to", help="File to be made.")],
+    player: PlayerId = None,
+    customer: CustomerId = None,
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Writes all that the services have about a person into a file, as JSON."""
+
+    async def command() -> bool:
+        _say(await persons.export(data, player, customer, to))
+        return True
+
+    _finish(asyncio.run(_told(command())))
+
+
+@person_app.command("erase")
+def person_erase(
+    player: PlayerId = None,
+    customer: CustomerId = None,
+    again_since: Annotated[
+        str | None,
+        typer.Option(help="Repeat all erasures since this instant, as after a restore."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it is for good.")] = False,
+    data: DataFolder = Path(".data"),
+) -> None:
+    """Erases a person from all services for good; what the books need stays, under bare ids."""
+    if not yes:
+        typer.confirm("This cannot be undone. Erase?", abort=True)
+
+    async def command() -> bool:
+        if again_since is not None:
+            return await persons.erase_again(data, again_since, console)
+        _say(await persons.erase(data, player, customer))
+        return True
+
+    _finish(asyncio.run(_told(command())))
 
 
 @app.command()
@@ -206,6 +289,23 @@ async def _recover_one(name: str, environment: Mapping[str, str]) -> None:
         f"{name} is recovered: {done.instances} instances, {done.statuses} statuses put, "
         f"{done.forgotten} taken away, {done.messages} messages published again"
     )
+
+
+async def _list_logs(options: LogOptions, data: Path) -> bool:
+    which = logs.wanted(*options)
+    async with logs.log_archive(data) as archive:
+        logs.show(console, await logs.find(archive, which))
+    return True
+
+
+async def _restore_logs(name: str | None, options: LogOptions, folder: Path, data: Path) -> bool:
+    which = logs.wanted(*options)
+    if (name is None) == (which == Wanted()):
+        raise LogsError("name a segment, or say which by --service, --since and --until")
+    async with logs.log_archive(data) as archive:
+        names = [name] if name is not None else list(await logs.find(archive, which))
+        await logs.restore(archive, names, folder, _say)
+    return True
 
 
 async def _backup(folder: Path, service: str | None, data: Path) -> bool:

@@ -11,7 +11,8 @@ import asyncpg
 
 from services.billing.payments.books import Booked
 from services.billing.payments.sandbox import SandboxProvider
-from services.billing.store.invariants import INVARIANTS, InvariantStore
+from services.billing.store import INVARIANTS
+from shared.postgres.invariants import InvariantStore
 from shared.runtime.clocks import SystemClock
 from shared.runtime.config import Secret
 from shared.workflow.ports import Connection
@@ -86,9 +87,10 @@ async def complaints(connection: Connection, books: Iterable[Booked], now: datet
             [each.key for each in books if not _known(each, attempts.get(each.key))],
         ),
     ]
-    store = InvariantStore(connection)
-    for name in INVARIANTS:
-        found += _complain(name, await store.broken(name, now))
+    broken = await InvariantStore(connection, INVARIANTS).broken(now)
+    for name in broken.counts:
+        named = [each for each in broken.violations if each.invariant == name]
+        found += _complain(name, named)
     return found
 
 

@@ -6,17 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 from types import ModuleType
+from typing import TypeAlias
 
 from services.billing import handlers as of_billing
+from services.billing.handlers.persons import errands
+from services.billing.payments.late import Late
+from services.maintenance.app import define
+from services.maintenance.config import MaintenanceSettings
 from services.player import handlers as of_player
 from services.player.handlers.commands import COMMANDS as PLAYER_COMMANDS
+from services.player.handlers.persons import ERRANDS as PLAYER_ERRANDS
 from shared.messages import billing, maintenance, player, subjects
 from shared.messages.base import Message
 from shared.messages.events import Event
 from shared.messages.workflows import TRIGGERS, Trigger
 from shared.runtime import builtin
-from shared.runtime.handling import AnyHandler
+from shared.runtime.config import load
+from shared.runtime.handling import AnyErrand, AnyHandler
 from shared.testing.memory import MemoryStore
+
+AnyRequest: TypeAlias = "AnyHandler | AnyErrand"
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,9 @@ class Contract:
     page: str
     """Where its messages are documented."""
     module: ModuleType
-    commands: Sequence[AnyHandler]
+    commands: Sequence[AnyHandler | AnyErrand]
     facts: Sequence[AnyHandler]
-    queries: Sequence[AnyHandler]
+    queries: Sequence[AnyRequest]
 
     @property
     def triggers(self) -> dict[str, type[Trigger]]:
@@ -57,7 +66,7 @@ PLAYER = Contract(
     "player",
     "docs/messages.md",
     player,
-    PLAYER_COMMANDS,
+    (*PLAYER_COMMANDS, *PLAYER_ERRANDS),
     of_player.FACTS,
     of_player.QUERIES,
 )
@@ -65,13 +74,31 @@ BILLING = Contract(
     "billing",
     "docs/messages-billing.md",
     billing,
-    of_billing.commands({}),
+    (*of_billing.commands({}), *errands(Late("sandbox"))),
     of_billing.FACTS,
     of_billing.QUERIES,
 )
-MAINTENANCE = Contract("maintenance", "docs/messages-maintenance.md", maintenance, (), (), ())
+_MAINTENANCE = define(
+    load(
+        MaintenanceSettings, {"NATS_URL": "nats://nowhere", "DATABASE_URL": "postgresql://nowhere"}
+    )
+)
+MAINTENANCE = Contract(
+    "maintenance",
+    "docs/messages-maintenance.md",
+    maintenance,
+    (*_MAINTENANCE.commands, *_MAINTENANCE.errands),
+    _MAINTENANCE.facts,
+    (*_MAINTENANCE.queries, *_MAINTENANCE.inquiries),
+)
 CONTRACTS = (PLAYER, BILLING, MAINTENANCE)
 
-BUILTIN_COMMANDS = builtin.commands("player", ["player"])
-BUILTIN_QUERIES = builtin.queries("player", MemoryStore(monotonic))
+BUILTIN_COMMANDS: Sequence[AnyRequest] = (
+    *builtin.commands("player", ["player"]),
+    *builtin.errands(["player"]),
+)
+BUILTIN_QUERIES: Sequence[AnyRequest] = (
+    *builtin.queries("player", MemoryStore(monotonic), {}),
+    *builtin.INQUIRIES,
+)
 """What every service answers beside its own."""

@@ -82,6 +82,10 @@ RULES = {
     "billing-one-charge": "a period is charged once, by the provider's own books",
     "billing-this-customer": "a customer's run charges that customer alone",
     "billing-restored": "a database from a backup charges nobody again",
+    "maintenance-invariants": "what is broken is found, named, and told once; statuses are mended",
+    "maintenance-cache": "an old value is not written back, and nothing stays for ever",
+    "maintenance-analytics": "the same numbers twice; a late event changes only its bucket",
+    "maintenance-order": "a day is closed before its rows may go",
 }
 
 LATER: dict[str, str] = {}

@@ -9,11 +9,13 @@ from services.billing import policy
 from services.billing.config import BillingSettings
 from services.billing.due import DueCustomers
 from services.billing.handlers import FACTS, QUERIES, commands
+from services.billing.handlers.persons import errands
 from services.billing.notices import plan
 from services.billing.payments.choosing import payment_provider
 from services.billing.payments.late import Late
 from services.billing.payments.pump import SandboxPump
 from services.billing.payments.sandbox import SandboxProvider
+from services.billing.store import INVARIANTS
 from services.billing.store.directory import PostgresDirectory
 from services.billing.workflows.billing_sweep import BillingSweepWorkflow
 from services.billing.workflows.customer import CustomerWorkflow
@@ -51,9 +53,11 @@ def define(settings: BillingSettings) -> ServiceDefinition:
         commands=commands({late.name: late}, declines),
         queries=QUERIES,
         facts=FACTS,
+        errands=errands(late),
         crons=[sweep],
         crons_revision=1,
         notices=plan(),
+        invariants=INVARIANTS,
         begin=beginning(settings, late, sweep),
     )
 

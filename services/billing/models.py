@@ -186,6 +186,7 @@ class ProviderCustomer(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: str | None
     reference: str | None = None
     """The provider's id of them; None where it has none yet."""
+    is_erased: bool = False
 
 
 ProviderEventKind = Literal["succeeded", "declined", "pending", "refunded", "disputed"]

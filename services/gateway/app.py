@@ -15,40 +15,51 @@ from aiohttp import web
 from nats.aio.client import Client
 
 from services.gateway import middleware
-from services.gateway.config import GatewaySettings
+from services.gateway.caching import CachedRequests
+from services.gateway.config import CACHE_SECONDS, GatewaySettings
 from services.gateway.description import routes as description
 from services.gateway.routes import (
     achievements,
+    analytics,
     billing,
+    caches,
     controls,
     dead_letters,
     forwarding,
+    invariants,
     notices,
+    persons,
     players,
+    retention,
     schedules,
     sessions,
     webhooks,
     workflows,
 )
-from services.gateway.routes import health as described_health
+from services.gateway.routes import health as of_health
 from services.gateway.routes.controls import ControlRoutes
+from services.gateway.routes.persons import PersonRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.webhooks import WebhookRoutes
 from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.starts import Starter
 from services.gateway.statuses import StatusReader
+from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.connection import Unreachable, close, connect, jetstream
+from shared.jetstream.objects import JetStreamObjects
 from shared.jetstream.patience import Lost, Together
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.requests import Requests
 from shared.jetstream.status import JetStreamStatusBucket
 from shared.jetstream.topology import ensure_streams, kinds_by_service
+from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES
 from shared.messages.workflows import TRIGGERS, Trigger
 from shared.runtime import health
 from shared.runtime.clocks import SystemClock
 from shared.runtime.config import ConfigurationError, Secret, load
 from shared.runtime.logging import configure
+from shared.runtime.segments import open_segments
 from shared.runtime.tracing import exporting
 from shared.runtime.virtual.member import Member, Unkept
 from shared.workflow.errors import Transient
@@ -65,15 +76,22 @@ FORWARDED = (
     *achievements.TABLE,
     *billing.TABLE,
     *notices.TABLE,
+    *persons.TABLE,
+    *caches.TABLE,
+    *of_health.TABLE,
     *dead_letters.TABLE,
+    *invariants.TABLE,
+    *analytics.TABLE,
+    *retention.TABLE,
 )
 OPERATIONS = (
     *workflows.OPERATIONS,
     *controls.OPERATIONS,
     *schedules.OPERATIONS,
+    *persons.OPERATIONS,
     *webhooks.OPERATIONS,
     *map(forwarding.described, FORWARDED),
-    *described_health.OPERATIONS,
+    *of_health.OPERATIONS,
 )
 """What the API description tells of."""
 
@@ -92,9 +110,11 @@ def create_app(
     stopping: asyncio.Event | None = None,
     triggers: Mapping[str, type[Trigger]] = TRIGGERS,
     lost: Lost | None = None,
+    cached: CachedRequests | None = None,
 ) -> web.Application:
     """The gateway on a connection. Once `stopping` is set it is not ready any more; `lost` makes
     the streams exist again."""
+    cached = cached or CachedRequests(JetStreamCache(client), ttl_seconds=CACHE_SECONDS)
     statuses = JetStreamStatusBucket(client, lost=lost)
     publisher = JetStreamPublisher(client, lost=lost)
     starter = Starter(statuses, publisher, clock)
@@ -129,8 +149,10 @@ def create_app(
     app.add_routes(WorkflowRoutes(starter, reader).table())
     services = {trigger.service for trigger in TRIGGERS.values()}
     app.add_routes(ScheduleRoutes(Requests(client), services).table())
+    exports = JetStreamObjects(client, subjects.PERSON_EXPORTS_BUCKET)
+    app.add_routes(PersonRoutes(reader, exports).table())
     app.add_routes(WebhookRoutes(Requests(client)).table())
-    app.add_routes(forwarding.routes(FORWARDED, Requests(client)))
+    app.add_routes(forwarding.routes(FORWARDED, Requests(client), cached))
     app.add_routes(description.routes(OPERATIONS))
     return app
 
@@ -167,6 +189,10 @@ class Gateway:
                 await self._business_clock(client),
                 stopping=self._stopping,
                 lost=Together(standing),
+                cached=CachedRequests(
+                    JetStreamCache(client, replicas=settings.stream_replicas),
+                    ttl_seconds=settings.cache_seconds,
+                ),
             )
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
             await runner.setup()
@@ -194,10 +220,10 @@ def main() -> int:
     """The process, until SIGTERM or SIGINT; returns its exit code."""
     try:
         settings = load(GatewaySettings, os.environ)
+        configure("gateway", settings.log_level, open_segments("gateway", settings))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    configure("gateway", settings.log_level)
     try:
         with exporting("gateway", settings.otel_exporter_otlp_endpoint):
             failure = asyncio.run(_run(settings))

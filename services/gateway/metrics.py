@@ -9,6 +9,9 @@ REQUESTS = Counter(
 )
 REQUEST_SECONDS = Histogram("gateway_request_seconds", "Machine time of a request.", ["route"])
 STARTS = Counter("gateway_starts", "Starts by kind and outcome.", ["kind", "outcome"])
+CACHE_READS = Counter(
+    "gateway_cache_reads", "Reads through a cache by what came of it.", ["namespace", "outcome"]
+)
 UNKNOWN = Counter(
     "gateway_unknown_instances",
     "Answers that had to show `unknown`: accepted, but neither waiting nor known to the service.",

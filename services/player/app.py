@@ -2,6 +2,9 @@
 
 from services.player.config import PlayerSettings
 from services.player.handlers import QUERIES, commands, facts
+from services.player.handlers.persons import ERRANDS
+from services.player.store import INVARIANTS
+from services.player.store.retention import datasets
 from services.player.workflows.player import PlayerWorkflow
 from shared.messages.workflows import StartPlayer
 from shared.runtime.definition import ServiceDefinition
@@ -21,4 +24,7 @@ def service(reset_hour: int = 0) -> ServiceDefinition:
         commands=commands(reset_hour),
         queries=QUERIES,
         facts=facts(reset_hour),
+        errands=ERRANDS,
+        datasets=datasets(),
+        invariants=INVARIANTS,
     )

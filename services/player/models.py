@@ -36,6 +36,9 @@ class PlayerState(msgspec.Struct, frozen=True, kw_only=True):
     balance: Amounts
     streak: Streak
     daily_base_xp: int
+    held_by: str | None = None
+    """The erasure for which nothing new is begun."""
+    is_erased: bool = False
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,6 +64,11 @@ class StackFolder:
         """The log of one process."""
         return self.path / "logs" / f"{name}.log"
 
+    @property
+    def segments(self) -> Path:
+        """Where the services' log segments are."""
+        return self.path / "logs" / "segments"
+
     def open(self) -> None:
         """Takes the folder, making it where needed. Raises ChildError when a stack has it."""
         # As root, PostgreSQL runs as another user, who must pass through to its data; all that
@@ -73,6 +78,7 @@ class StackFolder:
             if not folder.exists():
                 folder.mkdir(parents=True, mode=mode)
         (self.path / "logs").mkdir(exist_ok=True, mode=0o700)
+        self.segments.mkdir(exist_ok=True, mode=0o700)
         lock = (self.path / "lock").open("a")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -29,14 +29,14 @@ class Service(NamedTuple):
     module: str
     has_database: bool
     books: str | None = None
-    """Pattern of tables that stand for a party outside, whose books no backup of ours rolls
-    back."""
+    """Pattern of tables that no backup rolls back: the books of a party outside, or who was erased
+    since."""
 
 
 SERVICES = (
     Service("player", "services.player", has_database=True),
     Service("billing", "services.billing", has_database=True, books="sandbox_*"),
-    Service("maintenance", "services.maintenance", has_database=True),
+    Service("maintenance", "services.maintenance", has_database=True, books="person_erasures"),
     # Last, so that it takes requests only once there is somebody to answer them.
     Service("gateway", "services.gateway", has_database=False),
 )

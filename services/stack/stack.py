@@ -159,6 +159,8 @@ class Stack:
             "HTTP_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
         }
+        # What it prints is one file that nothing rotates; its segments are archived.
+        environment.setdefault("LOG_DIR", str(self._folder.segments))
         if service.has_database:
             environment["DATABASE_URL"] = self._databases[service.name]
         if service.name == "gateway":
@@ -169,6 +171,9 @@ class Stack:
             environment.setdefault("SANDBOX_WEBHOOK_SECRET", self._folder.password("sandbox"))
             gateway = f"http://127.0.0.1:{self._ports['gateway']}"
             environment.setdefault("SANDBOX_WEBHOOK_URL", f"{gateway}/api/webhooks/sandbox")
+        if service.name == "maintenance":
+            gateway = f"http://127.0.0.1:{self._ports['gateway']}"
+            environment.setdefault("GATEWAY_URL", gateway)
         return ServiceProcess(service, self._folder.log(service.name), port, environment)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -41,6 +42,18 @@ async def oldest_at(client: Client, stream: str) -> datetime | None:
     return state.first_ts if state is not None and state.messages else None
 
 
+async def caught_up(js: JetStreamContext, stream: str, consumer: str) -> bool:
+    """Whether the consumer has settled all that the stream has for it.
+
+    Raises Transient while JetStream or the consumer is away.
+    """
+    try:
+        info = await patiently(f"look at {consumer}", lambda: js.consumer_info(stream, consumer))
+    except NotFoundError as error:
+        raise Transient(f"there is no consumer {consumer}") from error
+    return not (info.num_pending or info.num_ack_pending)
+
+
 class Backlog(NamedTuple):
     """What the consumers of a stream have before them, and behind them."""
 
@@ -50,8 +63,9 @@ class Backlog(NamedTuple):
     """Deliveries so far; grows with each."""
 
 
-async def backlog(js: JetStreamContext, stream: str) -> Backlog:
-    """The backlog of all consumers of a stream; a message that none takes is nobody's.
+async def backlog(js: JetStreamContext, stream: str, of: Collection[str] | None = None) -> Backlog:
+    """The backlog of all consumers of a stream, or of those named; a message that none takes is
+    nobody's.
 
     Raises Transient while JetStream or the stream is away.
     """
@@ -59,6 +73,7 @@ async def backlog(js: JetStreamContext, stream: str) -> Backlog:
         infos = await patiently(f"look at {stream}", lambda: js.consumers_info(stream))
     except NotFoundError as error:
         raise Transient(f"there is no stream {stream}") from error
+    infos = [info for info in infos if of is None or info.name in of]
     return Backlog(
         waiting=sum((info.num_pending or 0) + (info.num_ack_pending or 0) for info in infos),
         delivered=sum(info.delivered.consumer_seq for info in infos if info.delivered),

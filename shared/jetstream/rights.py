@@ -104,7 +104,30 @@ def _maintenance(services: Mapping[str, Iterable[str]]) -> User:
 
 def beside_a_service(services: Mapping[str, Iterable[str]]) -> tuple[Right, ...]:
     """What maintenance may do besides what every service does."""
-    return (Right("ask the owners", _requests(services)),)
+    consumer = f"{subjects.EVENTS_STREAM}.{subjects.events_consumer(MAINTENANCE)}"
+    of_consumer = tuple(f"{API}.CONSUMER.{verb}.{consumer}" for verb in ("CREATE", "MSG.NEXT"))
+    consumers = (
+        f"{API}.CONSUMER.INFO.{stream}.{each.name}"
+        for service, kinds in services.items()
+        for stream, each in topology.consumers(service, kinds)
+    )
+    streams = (f"{API}.STREAM.INFO.{stream}" for stream in _streams(services))
+    return (
+        Right("ask the owners", _requests(services)),
+        Right(
+            "empty the caches",
+            (
+                *_caches(subjects.cache_generation("*")),
+                f"{API}.STREAM.PURGE.{subjects.CACHES_STREAM}",
+            ),
+        ),
+        Right("take the facts of all services", (*of_consumer, f"$JS.ACK.{consumer}.>")),
+        Right("know whether it has them all", (f"{API}.CONSUMER.INFO.{consumer}",)),
+        Right("have a dead fact taken again", _events(services)),
+        Right("look at JetStream's health", (f"{API}.INFO", *streams, *consumers)),
+        Right("keep the log's archive", _keep_objects(subjects.LOG_ARCHIVE_BUCKET)),
+        Right("keep exports of persons", _keep_objects(subjects.PERSON_EXPORTS_BUCKET)),
+    )
 
 
 def _gateway(services: Mapping[str, Iterable[str]]) -> User:
@@ -117,7 +140,18 @@ def _gateway(services: Mapping[str, Iterable[str]]) -> User:
             Right("control workflows", tuple(map(subjects.control, kinds))),
             Right("create and read statuses", _status(kinds)),
             Right("ask services", _requests(services)),
+            Right(
+                "hand over what was exported about persons",
+                (_read(subjects.objects_stream(subjects.PERSON_EXPORTS_BUCKET)),),
+            ),
             Right("make the streams that keep starts", _make_streams(services)),
+            Right(
+                "read through the caches",
+                (
+                    *_caches(subjects.cache_subjects()),
+                    *_read_directly(subjects.CACHES_STREAM, [subjects.cache_subjects()]),
+                ),
+            ),
             _hear(GATEWAY),
         ),
     )
@@ -158,6 +192,7 @@ def _operator(services: Mapping[str, Iterable[str]]) -> User:
                 tuple(f"{API}.{each.format(on)}" for on in streams for each in of_streams),
             ),
             Right("look into streams", tuple(map(_read, streams))),
+            Right("read the log's archive", _read_objects(subjects.LOG_ARCHIVE_BUCKET)),
             Right("watch facts", subscribe=_events(services)),
             Right("watch statuses", subscribe=_status_keys(kinds)),
             _hear(OPERATOR),
@@ -211,6 +246,12 @@ def _make_consumers(services: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     )
 
 
+def _caches(written: str) -> tuple[str, ...]:
+    stream = subjects.CACHES_STREAM
+    made = (f"{API}.STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE", "INFO"))
+    return (written, _read(stream), *made)
+
+
 def _read(stream: str) -> str:
     return f"{API}.STREAM.MSG.GET.{stream}"
 
@@ -219,6 +260,21 @@ def _read_directly(stream: str, under: Iterable[str] | None = None) -> tuple[str
     """By any replica: messages under these subjects, else all."""
     root = f"{API}.DIRECT.GET.{stream}"
     return (root, f"{root}.>") if under is None else tuple(f"{root}.{each}" for each in under)
+
+
+def _keep_objects(bucket: str) -> tuple[str, ...]:
+    stream = subjects.objects_stream(bucket)
+    return (
+        subjects.object_chunks(bucket, "*"),
+        subjects.object_entries(bucket),
+        *(f"{API}.STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE", "PURGE")),
+        *_read_objects(bucket),
+    )
+
+
+def _read_objects(bucket: str) -> tuple[str, ...]:
+    stream = subjects.objects_stream(bucket)
+    return (f"{API}.STREAM.INFO.{stream}", _read(stream))
 
 
 def _within_inbox(user: str) -> str:

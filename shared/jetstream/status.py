@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import datetime
 from typing import cast
 from uuid import uuid4
@@ -40,6 +41,17 @@ class Stored(msgspec.Struct, frozen=True):
     revision: int
     stored_at: datetime
     """By the server's clock, that of the streams too: machine time."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What stands at a key, whatever it is."""
+
+    key: InstanceKey
+    revision: int
+    """0 where nothing has ever stood."""
+    document: StatusDocument | None
+    """None where there is none, or what is there is none."""
+    deleted: bool
 
 
 class Conflict(Exception):
@@ -113,6 +125,46 @@ class JetStreamStatusBucket:
         document = msgspec.json.decode(found.data or b"", type=StatusDocument)
         return Stored(document, _sequence(found), found.time)
 
+    async def look(self, key: InstanceKey) -> Found:
+        """What stands at the key, as the leader has it."""
+        found = await self._read(key, direct=False)
+        return Found(key, 0, None, deleted=True) if found is None else _found(key, found)
+
+    async def replace(self, key: InstanceKey, document: bytes, revision: int) -> bool:
+        """Stores the document whatever its order, if the key still stands at the revision."""
+        try:
+            await self._write(key, document, revision)
+        except Conflict:
+            return False
+        return True
+
+    async def remove(self, key: InstanceKey, revision: int) -> bool:
+        """Takes the key away if it still stands at the revision."""
+        headers = {
+            OPERATION: "DEL",
+            EXPECTED: str(revision),
+            # The marker itself goes too, or old ids would fill the bucket.
+            Header.MSG_TTL.value: MARKER_KEPT,
+        }
+        try:
+            await self._publish(f"delete the status of {key}", key, b"", headers)
+        except Conflict:
+            return False
+        return True
+
+    async def last_revision(self) -> int:
+        """The newest in the whole bucket."""
+        info = await patiently("look at the status bucket", lambda: self._js.stream_info(STREAM))
+        return info.state.last_seq
+
+    async def walk(self, kind: str, first: int, last: int) -> AsyncGenerator[Found]:
+        """What stands at each key of a kind, by revision, from `first` to `last`."""
+        sequence = first
+        prefix = subjects.status_subject(subjects.status_key(kind, ""))
+        while (found := await self._next(f"{prefix}*", sequence)) and _sequence(found) <= last:
+            sequence = _sequence(found) + 1
+            yield _found(InstanceKey(kind, (found.subject or "").removeprefix(prefix)), found)
+
     async def check(self) -> None:
         """Returns if the bucket is there, or has been made again, and answers."""
         try:
@@ -127,15 +179,9 @@ class JetStreamStatusBucket:
 
         What is put after the call began is left out.
         """
-        info = await patiently("look at the status bucket", lambda: self._js.stream_info(STREAM))
-        prefix = subjects.status_subject(subjects.status_key(kind, ""))
-        sequence, last = 1, info.state.last_seq
-        while (found := await self._next(f"{prefix}*", sequence)) and _sequence(found) <= last:
-            sequence = _sequence(found) + 1
-            order = _order(found)
-            if order > NOT_PUT:
-                workflow_id = (found.subject or "").removeprefix(prefix)
-                yield InstanceKey(kind, workflow_id), order[:2]
+        async for found in self.walk(kind, 1, await self.last_revision()):
+            if found.document is not None and found.document.order > NOT_PUT:
+                yield found.key, found.document.order[:2]
 
     async def delete(self, key: InstanceKey, up_to: tuple[int, int]) -> None:
         """Takes the key away, for retention, unless a document of a later generation and version
@@ -144,17 +190,8 @@ class JetStreamStatusBucket:
             found = await self._read(key, direct=False)
             if found is None or _deleted(found) or _order(found)[:2] > up_to:
                 return
-            headers = {
-                OPERATION: "DEL",
-                EXPECTED: str(_sequence(found)),
-                # The marker itself goes too, or old ids would fill the bucket.
-                Header.MSG_TTL.value: MARKER_KEPT,
-            }
-            try:
-                await self._publish(f"delete the status of {key}", key, b"", headers)
-            except Conflict:
-                continue
-            return
+            if await self.remove(key, _sequence(found)):
+                return
 
     async def _write(
         self, key: InstanceKey, body: bytes, expected: int, message_id: str | None = None
@@ -210,6 +247,14 @@ def _header(message: RawStreamMsg, name: str) -> str | None:
 
 def _deleted(message: RawStreamMsg) -> bool:
     return _header(message, OPERATION) in {"DEL", "PURGE"}
+
+
+def _found(key: InstanceKey, message: RawStreamMsg) -> Found:
+    document = None
+    if not _deleted(message):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            document = msgspec.json.decode(message.data or b"", type=StatusDocument)
+    return Found(key, _sequence(message), document, _deleted(message))
 
 
 def _sequence(message: RawStreamMsg) -> int:

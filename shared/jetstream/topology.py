@@ -27,6 +27,10 @@ DUPLICATE_WINDOW_SECONDS = 120.0
 EVENTS_SECONDS = 7 * 86_400.0
 """As long as the outbox keeps what was sent (rule 26)."""
 
+OBJECTS_SECONDS = {subjects.PERSON_EXPORTS_BUCKET: 7 * 86_400.0}
+"""How long a bucket keeps its objects; others keep them for good."""
+CACHES_BYTES = 64 * 2**20
+
 NAME_IN_USE = 10058
 """JetStream's error code for a stream that exists with other settings."""
 STREAM_NOT_FOUND = 10059
@@ -65,8 +69,11 @@ def streams(service: str, kinds: Iterable[str]) -> tuple[StreamConfig, ...]:
     )
 
 
-def consumers(service: str, kinds: Iterable[str]) -> tuple[tuple[str, ConsumerConfig], ...]:
-    """The service's durable consumers, each after its stream."""
+def consumers(
+    service: str, kinds: Iterable[str], heard: Iterable[str] = ()
+) -> tuple[tuple[str, ConsumerConfig], ...]:
+    """The service's durable consumers, each after its stream; one of `heard`, the subjects of the
+    facts of others that it hears, where there are any."""
     kinds = sorted(kinds)
     queue = subjects.workflows_stream(service)
     starts = [subjects.start(kind) for kind in kinds]
@@ -83,6 +90,10 @@ def consumers(service: str, kinds: Iterable[str]) -> tuple[tuple[str, ConsumerCo
         (queue, _consumer(subjects.wakes_consumer(service), wakes)),
         (queue, _consumer(subjects.controls_consumer(service), controls)),
         (subjects.INGEST_STREAM, facts),
+        *(
+            (subjects.EVENTS_STREAM, _consumer(subjects.events_consumer(service), each))
+            for each in filter(None, [sorted(heard)])
+        ),
     )
 
 
@@ -113,6 +124,7 @@ async def ensure_consumers(
     service: str,
     kinds: Iterable[str],
     *,
+    heard: Iterable[str] = (),
     ack_wait_seconds: float = 30.0,
     max_ack_pending: int = 256,
 ) -> None:
@@ -120,7 +132,7 @@ async def ensure_consumers(
 
     `max_ack_pending` must be at least replicas x workers x 2 (rule 32).
     """
-    for stream, config in consumers(service, kinds):
+    for stream, config in consumers(service, kinds, heard):
         await _ensure_consumer(
             js, stream, replace(config, ack_wait=ack_wait_seconds, max_ack_pending=max_ack_pending)
         )
@@ -131,6 +143,7 @@ async def ensure(
     service: str,
     kinds: Iterable[str],
     *,
+    heard: Iterable[str] = (),
     replicas: int = 1,
     ack_wait_seconds: float = 30.0,
     max_ack_pending: int = 256,
@@ -142,9 +155,20 @@ async def ensure(
         js,
         service,
         kinds,
+        heard=heard,
         ack_wait_seconds=ack_wait_seconds,
         max_ack_pending=max_ack_pending,
     )
+
+
+async def ensure_objects(js: JetStreamContext, bucket: str, *, replicas: int = 1) -> None:
+    """Makes an object store exist. Raises Transient while JetStream is away."""
+    await _ensure_stream(js, replace(objects_bucket(bucket), num_replicas=replicas))
+
+
+async def ensure_caches(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Makes the caches' bucket exist. Raises Transient while JetStream is away."""
+    await _ensure_stream(js, replace(caches_bucket(), num_replicas=replicas))
 
 
 async def created_at(js: JetStreamContext, stream: str) -> str:
@@ -177,6 +201,40 @@ def status_bucket() -> StreamConfig:
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        max_msg_size=MAX_MESSAGE_BYTES,
+    )
+
+
+def objects_bucket(bucket: str) -> StreamConfig:
+    """The stream of an object store, in the form every NATS client knows."""
+    return StreamConfig(
+        name=subjects.objects_stream(bucket),
+        subjects=[subjects.object_chunks(bucket, ">"), subjects.object_entries(bucket)],
+        allow_direct=True,
+        allow_rollup_hdrs=True,
+        discard=DiscardPolicy.NEW,
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        max_age=OBJECTS_SECONDS.get(bucket, 0.0),
+    )
+
+
+def caches_bucket() -> StreamConfig:
+    """The stream of the caches' bucket, which may be lost at any time."""
+    return StreamConfig(
+        name=subjects.CACHES_STREAM,
+        subjects=[subjects.cache_subjects()],
+        max_msgs_per_subject=1,
+        max_bytes=CACHES_BYTES,
+        discard=DiscardPolicy.OLD,
+        allow_direct=True,
+        allow_msg_ttl=True,
+        allow_rollup_hdrs=True,
+        retention=RetentionPolicy.LIMITS,
+        # A power loss takes it all. On disk it could take the last invalidation alone, and bring
+        # back the values from before.
+        storage=StorageType.MEMORY,
         max_msg_size=MAX_MESSAGE_BYTES,
     )
 

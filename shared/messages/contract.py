@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 from shared.messages import billing as b
 from shared.messages import dead_letters as d
+from shared.messages import invariants as i
+from shared.messages import maintenance as m
 from shared.messages import notices as n
+from shared.messages import persons, readiness, retention, statuses, subjects
 from shared.messages import player as p
 from shared.messages import schedules as s
-from shared.messages import subjects
 from shared.messages import workflows as w
 from shared.messages.base import Message
 from shared.messages.events import Event
@@ -31,7 +33,8 @@ class Call(NamedTuple):
 SERVICES = tuple(sorted({trigger.service for trigger in w.TRIGGERS.values()}))
 
 NO_PLAYER = "player_not_found"
-OF_PLAYER = (NO_PLAYER, "player_inactive")
+NOT_PRESENT = ("person_held", "person_erased")
+OF_PLAYER = (NO_PLAYER, "player_inactive", *NOT_PRESENT)
 NO_CUSTOMER = "customer_not_found"
 NO_PLAN = "plan_not_found"
 NO_SUBSCRIPTION = "subscription_not_found"
@@ -64,6 +67,14 @@ BUILTIN_COMMANDS = (
     Call("pause_schedule", s.BySchedule, s.Schedule, NO_SCHEDULE),
     Call("resume_schedule", s.BySchedule, s.Schedule, NO_SCHEDULE),
     Call("trigger_schedule", s.BySchedule, w.Accepted, NO_SCHEDULE),
+    Call("mend_statuses", statuses.MendStatuses, statuses.StatusesMended),
+    Call(
+        "apply_retention",
+        retention.ApplyRetention,
+        retention.RetentionApplied,
+        ("unknown_dataset",),
+    ),
+    Call("vacuum", retention.Vacuum, retention.Vacuumed),
 )
 BUILTIN_QUERIES = (
     Call("instance", w.InstanceQuery, w.StatusDocument, ("workflow_not_found",)),
@@ -71,20 +82,36 @@ BUILTIN_QUERIES = (
     Call("dead_letters", d.DeadLettersQuery, d.DeadLetters),
     Call("dead_letter", d.ByDeadLetter, d.DeadLetter, (NO_LETTER,)),
     Call("schedules", s.AllSchedules, s.Schedules),
+    Call("invariants", i.AllInvariants, i.Violations),
+    Call("readiness", readiness.ReadinessQuery, readiness.Readiness),
 )
 """What every service answers beside its own."""
 
+PERSON_COMMANDS = (
+    Call("export_person", persons.ExportPerson, persons.PersonPart, ("invalid_cursor",)),
+    Call("hold_person", persons.PersonOfErasure, persons.PersonState, ("person_held",)),
+    Call("release_person", persons.PersonOfErasure, persons.PersonState),
+    Call("erase_person", persons.PersonOfErasure, persons.PersonState, ("person_not_held",)),
+)
+"""Of every service that holds personal data."""
+
 PLAYER_COMMANDS = (
-    Call("create_player", p.CreatePlayer, p.Player, ("player_exists", "unknown_timezone")),
-    Call("update_player", p.UpdatePlayer, p.Player, (NO_PLAYER, "unknown_timezone")),
+    *PERSON_COMMANDS,
+    Call(
+        "create_player",
+        p.CreatePlayer,
+        p.Player,
+        ("player_exists", "unknown_timezone", *NOT_PRESENT),
+    ),
+    Call("update_player", p.UpdatePlayer, p.Player, (NO_PLAYER, "unknown_timezone", *NOT_PRESENT)),
     Call(
         "spend",
         p.Spend,
         p.Progress,
         (*OF_PLAYER, "nothing_asked", "key_reused", "insufficient_funds"),
     ),
-    Call("grant", p.Grant, p.Progress, (NO_PLAYER, "key_reused")),
-    Call("revoke", p.Revoke, p.Revoked, (NO_PLAYER, "nothing_asked", "key_reused")),
+    Call("grant", p.Grant, p.Progress, (NO_PLAYER, "key_reused", *NOT_PRESENT)),
+    Call("revoke", p.Revoke, p.Revoked, (NO_PLAYER, "nothing_asked", "key_reused", *NOT_PRESENT)),
     Call(
         "acknowledge_notification",
         p.AcknowledgeNotification,
@@ -130,14 +157,26 @@ PLAYER_QUERIES = (
 )
 
 BILLING_COMMANDS = (
+    *PERSON_COMMANDS[:-1],
+    Call(
+        "erase_person",
+        persons.PersonOfErasure,
+        persons.PersonState,
+        ("person_not_held", "provider_refused"),
+    ),
     Call(
         "create_customer",
         b.CreateCustomer,
         b.Customer,
-        ("customer_exists", "unknown_timezone", "unknown_currency"),
+        ("customer_exists", "unknown_timezone", "unknown_currency", *NOT_PRESENT),
     ),
-    Call("update_customer", b.UpdateCustomer, b.Customer, (NO_CUSTOMER, "unknown_timezone")),
-    Call("set_payment_method", b.SetPaymentMethod, b.Customer, (NO_CUSTOMER,)),
+    Call(
+        "update_customer",
+        b.UpdateCustomer,
+        b.Customer,
+        (NO_CUSTOMER, "unknown_timezone", *NOT_PRESENT),
+    ),
+    Call("set_payment_method", b.SetPaymentMethod, b.Customer, (NO_CUSTOMER, *NOT_PRESENT)),
     Call("create_plan", b.CreatePlan, b.Plan, ("plan_exists", *PRICE)),
     Call("update_plan", b.UpdatePlan, b.Plan, (NO_PLAN,)),
     Call("delete_plan", b.ByPlan, b.Plan, (NO_PLAN, "plan_in_use")),
@@ -145,7 +184,7 @@ BILLING_COMMANDS = (
         "create_subscription",
         b.CreateSubscription,
         b.Subscription,
-        (NO_CUSTOMER, *OFFERED, "payment_method_required", "subscription_exists"),
+        (NO_CUSTOMER, *OFFERED, "payment_method_required", "subscription_exists", *NOT_PRESENT),
     ),
     Call(
         "change_plan",
@@ -172,7 +211,7 @@ BILLING_COMMANDS = (
         "usage",
         b.UsageReported,
         b.CustomerUsage,
-        (NO_CUSTOMER, "event_of_another_customer"),
+        (NO_CUSTOMER, "event_of_another_customer", *NOT_PRESENT),
     ),
     Call(
         "provider_webhook",
@@ -192,18 +231,36 @@ BILLING_QUERIES = (
     Call("subscription", b.BySubscription, b.Subscription, (NO_SUBSCRIPTION,)),
     Call("subscription_events", b.BySubscription, b.SubscriptionHistory, (NO_SUBSCRIPTION,)),
     Call("invoice", b.ByInvoice, b.Invoice, (NO_INVOICE,)),
-    Call("invariants", b.AllInvariants, b.Violations),
+)
+
+MAINTENANCE_COMMANDS = (
+    Call("check_invariants", m.CheckInvariants, m.InvariantResults),
+    Call("invalidate_cache", m.InvalidateCache, m.CacheState),
+    Call(
+        "set_retention",
+        m.SetRetention,
+        m.RetentionPolicy,
+        ("nothing_to_change", "kept_too_shortly", "policy_not_found"),
+    ),
+)
+MAINTENANCE_QUERIES = (
+    Call("caches", m.AllCaches, m.Caches),
+    Call("analytics", m.AnalyticsQuery, m.AnalyticsReport, ("invalid_message",)),
+    Call("invariant_results", m.InvariantResultsQuery, m.InvariantResults),
+    Call("erasures", persons.ErasuresQuery, persons.Erasures),
+    Call("retention", m.AllRetention, m.RetentionPolicies),
+    Call("health", m.HealthQuery, m.HealthChecked),
 )
 
 COMMANDS: dict[str, tuple[Call, ...]] = {
     "player": PLAYER_COMMANDS,
     "billing": BILLING_COMMANDS,
-    "maintenance": (),
+    "maintenance": MAINTENANCE_COMMANDS,
 }
 QUERIES: dict[str, tuple[Call, ...]] = {
     "player": PLAYER_QUERIES,
     "billing": BILLING_QUERIES,
-    "maintenance": (),
+    "maintenance": MAINTENANCE_QUERIES,
 }
 """A service's own requests."""
 

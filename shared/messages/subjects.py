@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+
 # Headers. The first is NATS's own, the next two are W3C Trace Context's; the others are ours.
 MESSAGE_ID = "Nats-Msg-Id"
 TRACEPARENT = "traceparent"
@@ -21,6 +23,12 @@ INGEST_STREAM = "INGEST"
 STATUS_BUCKET = "workflow-status"
 STATUS_STREAM = f"KV_{STATUS_BUCKET}"
 """The stream under the bucket, as every NATS client names it."""
+LOG_ARCHIVE_BUCKET = "log-archive"
+"""Object store of the log segments that are kept for long."""
+PERSON_EXPORTS_BUCKET = "person-exports"
+"""Object store of what was exported about persons, for a few days."""
+CACHES_BUCKET = "caches"
+CACHES_STREAM = f"KV_{CACHES_BUCKET}"
 
 
 def start(kind: str) -> str:
@@ -81,6 +89,11 @@ def ingest_consumer(service: str) -> str:
     return f"{service}-ingest"
 
 
+def events_consumer(service: str) -> str:
+    """Durable consumer of the facts of others that a service hears."""
+    return f"{service}-events"
+
+
 def event(service: str, name: str) -> str:
     """A fact that a service publishes."""
     return f"events.{service}.{name}"
@@ -120,6 +133,41 @@ def status_key(kind: str, workflow_id: str) -> str:
 def status_subject(key: str) -> str:
     """Where the status bucket keeps a key, as every NATS client does."""
     return f"$KV.{STATUS_BUCKET}.{key}"
+
+
+def objects_stream(bucket: str) -> str:
+    """The stream under an object store, as every NATS client names it."""
+    return f"OBJ_{bucket}"
+
+
+def object_chunks(bucket: str, upload: str) -> str:
+    """The pieces of one upload of an object."""
+    return f"$O.{bucket}.C.{upload}"
+
+
+def object_entry(bucket: str, name: str) -> str:
+    """What an object store knows of an object beside its pieces."""
+    return f"$O.{bucket}.M.{urlsafe_b64encode(name.encode()).decode()}"
+
+
+def object_entries(bucket: str) -> str:
+    """The same of every object."""
+    return f"$O.{bucket}.M.>"
+
+
+def cache_subjects() -> str:
+    """All that the caches' bucket keeps."""
+    return f"$KV.{CACHES_BUCKET}.>"
+
+
+def cache_generation(namespace: str) -> str:
+    """Where the caches' bucket keeps the generation of a namespace."""
+    return f"$KV.{CACHES_BUCKET}.{namespace}.generation"
+
+
+def cache_entry(namespace: str, generation: str, key: str) -> str:
+    """Where the caches' bucket keeps a value; each part is one token."""
+    return f"$KV.{CACHES_BUCKET}.{namespace}.{generation}.{key}"
 
 
 def clock_set() -> str:

@@ -123,6 +123,35 @@ class StartSystem(Trigger, frozen=True, kw_only=True):
     service = "maintenance"
 
 
+class OfPerson(Trigger, frozen=True, kw_only=True):
+    """Names a person by what each service knows them by; at least one id."""
+
+    player_id: UUID | None = None
+    customer_id: UUID | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.player_id is None and self.customer_id is None:
+            raise ValueError("name the person: give `playerId`, `customerId` or both")
+
+
+class StartPersonExport(OfPerson, frozen=True, kw_only=True):
+    """Gathers all that the services have about a person into one document."""
+
+    kind = "person_export"
+    service = "maintenance"
+
+
+class StartPersonErasure(OfPerson, frozen=True, kw_only=True):
+    """Erases a person from all services for good; the books stay, under ids that lead nowhere."""
+
+    kind = "person_erasure"
+    service = "maintenance"
+
+    again: bool = False
+    """After a restore: who is not there any more, is no error."""
+
+
 TRIGGERS: dict[str, type[Trigger]] = {
     trigger.kind: trigger
     for trigger in (
@@ -133,6 +162,8 @@ TRIGGERS: dict[str, type[Trigger]] = {
         StartSubscriptionCleanup,
         StartBillingSweep,
         StartSystem,
+        StartPersonExport,
+        StartPersonErasure,
     )
 }
 """Every kind that can be started; the gateway's routes and the streams follow from it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from shared.messages.notices import Notice, NoticeLetter, NoticesQuery, PostedNotice
+from shared.messages.notices import LetterState, Notice, NoticeLetter, NoticesQuery, PostedNotice
 from shared.workflow.ports import Connection
 
 _SHOWN = """
@@ -40,6 +41,28 @@ _ACKNOWLEDGE = f"""
 """  # noqa: S608
 
 
+# As if a courier had routed it and sent what is settled; the others' letters are due.
+_POST_TOLD = """
+    INSERT INTO notices AS n (name, recipient, key, data, created_at, routed_at)
+    VALUES ($1, $2, $3, $4, $5, clock_timestamp())
+    ON CONFLICT (name, key) DO UPDATE
+        SET routed_at = coalesce(n.routed_at, EXCLUDED.routed_at)
+    RETURNING id
+"""
+
+_LETTERS = """
+    INSERT INTO notice_letters AS l
+        (notice_id, channel, state, attempts, next_attempt_at, sent_at, error)
+    SELECT $1, channel, state, attempts, CASE WHEN state = 'pending' THEN clock_timestamp() END,
+           CASE WHEN state = 'sent' THEN clock_timestamp() END, error
+    FROM unnest($2::text[], $3::text[], $4::integer[], $5::text[])
+        AS t (channel, state, attempts, error)
+    ON CONFLICT (notice_id, channel) DO UPDATE SET
+        state = 'sent', next_attempt_at = NULL, sent_at = clock_timestamp(), error = NULL
+    WHERE EXCLUDED.state = 'sent' AND l.state = 'pending'
+"""
+
+
 class NoticeStore:
     """Posts in the transaction of its connection: a step's notice exists if the step committed."""
 
@@ -51,16 +74,22 @@ class NoticeStore:
 
         Raises msgspec.ValidationError for a name, recipient or key that no notice can have.
         """
-        msgspec.convert(msgspec.to_builtins(notice), Notice)
-        made = await self._connection.fetchval(
-            _POST,
-            notice.name,
-            notice.recipient,
-            notice.key,
-            msgspec.json.encode(notice.data).decode(),
-            now,
+        return await self._connection.fetchval(_POST, *_columns(notice, now)) is not None
+
+    async def post_told(
+        self, notice: Notice, now: datetime, letters: Mapping[str, tuple[LetterState, str | None]]
+    ) -> None:
+        """Writes down a notice that went out before there could be a row, and what became of its
+        letter on each channel; the courier sends what is pending. Raises what `post` does."""
+        notice_id = await self._connection.fetchval(_POST_TOLD, *_columns(notice, now))
+        await self._connection.execute(
+            _LETTERS,
+            notice_id,
+            list(letters),
+            [state for state, _ in letters.values()],
+            [int(state != "pending") for state, _ in letters.values()],
+            [error for _, error in letters.values()],
         )
-        return made is not None
 
     async def page(self, query: NoticesQuery, limit: int) -> list[PostedNotice]:
         """What the query asks for, up to `limit`, newest first."""
@@ -73,6 +102,12 @@ class NoticeStore:
         """Marks it as read, once; None when there is none of that id."""
         row = await self._connection.fetchrow(_ACKNOWLEDGE, notice_id, now)
         return None if row is None else _notice(row)
+
+
+def _columns(notice: Notice, now: datetime) -> tuple[object, ...]:
+    msgspec.convert(msgspec.to_builtins(notice), Notice)
+    data = msgspec.json.encode(notice.data).decode()
+    return notice.name, notice.recipient, notice.key, data, now
 
 
 def _notice(row: Any) -> PostedNotice:

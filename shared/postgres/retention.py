@@ -55,12 +55,21 @@ FORGET_INSTANCES = """
 """
 
 FORGET_SENT = """
-    DELETE FROM outbox WHERE seq IN (
+    DELETE FROM outbox WHERE seq = ANY(ARRAY(
         SELECT seq FROM outbox
-        WHERE sent_at < statement_timestamp() - make_interval(days => $1)
-        ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+        WHERE sent_at < $1
+        ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED))
     RETURNING 1
 """
+
+FIRST_END = """
+    SELECT finished_at FROM workflow_instances
+    WHERE finished_at IS NOT NULL AND retired_at IS NULL
+        AND status IN ('complete', 'errored', 'terminated')
+    ORDER BY finished_at LIMIT 1
+"""
+
+FIRST_SENT = "SELECT sent_at FROM outbox WHERE sent_at IS NOT NULL ORDER BY sent_at LIMIT 1"
 
 FORGET_RESULTS = """
     DELETE FROM request_results WHERE (request, key) IN (
@@ -126,9 +135,23 @@ class RetentionStore:
         """Deletes their rows: nobody knows their ids any more."""
         await self._each(FORGET_INSTANCES, retired)
 
-    async def forget_sent(self, days: int, limit: int) -> int:
-        """Deletes messages that were sent so many days of machine time ago."""
-        return await self._count(FORGET_SENT, days, limit)
+    async def first_end(self) -> datetime | None:
+        """When the first ended of those that are not retired."""
+        return await self._instant(FIRST_END)
+
+    async def forget_sent(self, sent_before: datetime, limit: int) -> int:
+        """Deletes messages that were sent before the instant of machine time."""
+        return await self._count(FORGET_SENT, sent_before, limit)
+
+    async def first_sent(self) -> datetime | None:
+        """When the oldest sent message was sent, in machine time."""
+        return await self._instant(FIRST_SENT)
+
+    async def machine_now(self) -> datetime:
+        """The database's own clock."""
+        async with self._connection() as connection:
+            now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+            return now
 
     async def forget_results(self, days: int, limit: int) -> int:
         """Deletes remembered replies that are so many days of machine time old."""
@@ -151,6 +174,11 @@ class RetentionStore:
     async def _count(self, statement: str, *args: object) -> int:
         async with self._connection() as connection:
             return len(await connection.fetch(statement, *args))
+
+    async def _instant(self, statement: str) -> datetime | None:
+        async with self._connection() as connection:
+            found: datetime | None = await connection.fetchval(statement)
+            return found
 
     async def _retired(self, statement: str, *args: object) -> list[Retired]:
         async with self._connection() as connection:

@@ -58,6 +58,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"],
         Meta(description="debug, info, warning or error"),
     ] = "info"
+    log_dir: Annotated[
+        str,
+        Meta(description="an existing folder that this user may write to, or leave it out"),
+    ] = ""
+    """Where the log is written in segments besides; empty: nowhere."""
+    log_segment_bytes: Annotated[
+        int, Meta(ge=4096, le=2**40, description="a number of bytes from 4096")
+    ] = 16 * 2**20
+    log_segment_seconds: Annotated[
+        float, Meta(gt=0, le=366 * 86_400, description="a number of seconds above 0")
+    ] = 86_400.0
     otel_exporter_otlp_endpoint: Annotated[
         str,
         Meta(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Protocol
 
 from msgspec import Meta
 
 from shared.notify.plan import NoticePlan
-from shared.runtime.handling import AnyErrand, AnyHandler
+from shared.postgres.invariants import Invariants
+from shared.runtime.handling import AnyErrand, AnyEventHandler, AnyHandler
+from shared.runtime.keeping import Dataset
 from shared.runtime.notifying import NoticeSettings
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.crons import Cron
@@ -33,8 +35,6 @@ class ServiceSettings(NoticeSettings, frozen=True, kw_only=True):
     drain_seconds: Seconds = 20.0
     timekeeper_seconds: Seconds = 0.5
     stream_replicas: Count = 1
-    journal_days: Days = 30
-    """How long the journal of an ended instance is kept, in business time."""
 
 
 class OwnPart(Protocol):
@@ -75,10 +75,18 @@ class ServiceDefinition:
     facts: Sequence[AnyHandler] = ()
     errands: Sequence[AnyErrand] = ()
     """Asked for as commands are."""
+    events: Sequence[AnyEventHandler] = ()
+    """The facts of other services that it hears; several may be for one fact."""
+    inquiries: Sequence[AnyErrand] = ()
+    """Asked for as queries are; they answer while PostgreSQL is away."""
+    datasets: Sequence[Dataset] = ()
+    """What its own tables keep for a time, beside the engine's."""
     crons: Sequence[Cron] = ()
     crons_revision: int = 0
     """1 with the first cron, and one more with every change to `crons`; the highest one counts."""
     notices: NoticePlan = NoticePlan()  # noqa: RUF009 - frozen
+    invariants: Invariants = field(default_factory=dict[str, str])
+    """Beside the engine's."""
     begin: Begin = nothing_of_its_own
     """Entered once there are a pool and a clock, before the first workflow runs; left after the
     last one."""

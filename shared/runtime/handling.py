@@ -1,4 +1,5 @@
-"""What a service answers and takes besides workflows: commands, queries and ingested facts."""
+"""What a service answers and takes besides workflows: commands, queries, ingested facts, and the
+facts of other services."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from shared.messages import subjects
 from shared.messages.base import Message
 from shared.messages.events import Event
 from shared.messages.workflows import Trigger
@@ -15,6 +17,7 @@ from shared.workflow.ports import Connection
 from shared.workflow.records import OutboxMessage
 
 M = TypeVar("M", bound=Message)
+E = TypeVar("E", bound=Event)
 
 
 @dataclass
@@ -57,6 +60,39 @@ class Handler(Generic[M]):
 
 
 AnyHandler = Handler[Any]
+
+
+@dataclass(frozen=True)
+class Heard(Generic[E]):
+    """A fact of another service."""
+
+    id: str
+    """The same on every delivery, also where `recover` publishes the fact again."""
+    service: str
+    occurred_at: datetime
+    event: E
+
+
+@dataclass(frozen=True)
+class EventHandler(Generic[E]):
+    """A fact of another service, and the function that does in one transaction what follows.
+
+    A fact comes at least once, in any order: the function must find by the id what it did before,
+    or do what may be done twice. Refused sends the fact to the dead letters.
+    """
+
+    service: str
+    """Who tells it."""
+    event: type[E]
+    handle: Callable[[Work, Heard[E]], Awaitable[None]]
+
+    @property
+    def subject(self) -> str:
+        """Where it is told."""
+        return subjects.event(self.service, self.event.name)
+
+
+AnyEventHandler = EventHandler[Any]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.runtime.segments import SegmentHandler
 from shared.workflow import tracing
 
 REDACTED = "[redacted]"
@@ -21,8 +22,9 @@ URL_CREDENTIALS = re.compile(r"(?<=://)[^\s/@]+@")
 BEARER = re.compile(r"(?<=bearer )\S+", re.IGNORECASE)
 
 
-def configure(service: str, level: str = "info") -> None:
-    """Sends structlog's and the standard library's records alike to stdout as JSON."""
+def configure(service: str, level: str = "info", segments: SegmentHandler | None = None) -> None:
+    """Sends structlog's and the standard library's records alike to stdout as JSON, and to log
+    segments where there are any."""
     chain: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -41,18 +43,19 @@ def configure(service: str, level: str = "info") -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *chain],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *chain],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(),
+        ],
     )
+    stdout = logging.StreamHandler(sys.stdout)
+    handlers: list[logging.Handler] = [stdout] if segments is None else [stdout, segments]
+    for handler in handlers:
+        handler.setFormatter(formatter)
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = handlers
     root.setLevel(level.upper())
     structlog.contextvars.bind_contextvars(service=service)
 

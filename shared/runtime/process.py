@@ -16,6 +16,7 @@ from shared.runtime.config import ConfigurationError, load
 from shared.runtime.crons import CronsChanged
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
 from shared.runtime.logging import configure
+from shared.runtime.segments import open_segments
 from shared.runtime.service import Service
 from shared.runtime.tracing import exporting
 from shared.workflow.errors import Transient
@@ -30,10 +31,10 @@ def main(settings_type: type[S], define: Callable[[S], ServiceDefinition]) -> in
     try:
         settings = load(settings_type, os.environ)
         definition = define(settings)
+        configure(definition.name, settings.log_level, open_segments(definition.name, settings))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    configure(definition.name, settings.log_level)
     try:
         with exporting(definition.name, settings.otel_exporter_otlp_endpoint):
             failure = asyncio.run(_run(definition, settings))

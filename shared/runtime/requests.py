@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from uuid import UUID
 
@@ -11,12 +12,15 @@ import structlog
 from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
 from shared.messages.decoding import decode
+from shared.messages.events import EventEnvelope
+from shared.messages.persons import PERSON_ERASED, PERSON_HELD
 from shared.messages.problems import Refused
 from shared.postgres import statements
 from shared.postgres.store import PostgresStore
 from shared.postgres.transaction import PooledConnection, advisory_lock_id
-from shared.runtime.handling import AnyErrand, AnyHandler, Work
+from shared.runtime.handling import AnyErrand, AnyEventHandler, AnyHandler, Heard, Work
 from shared.runtime.outbox import Outbox
+from shared.runtime.persons import check_present
 from shared.runtime.surroundings import Surroundings
 from shared.workflow.errors import Transient
 from shared.workflow.facts import fact
@@ -29,6 +33,7 @@ log = structlog.get_logger()
 DOING = "request"
 FOREIGN_ACTOR = "nats"
 
+STRANGE_SECONDS = 60.0
 POISON_DELIVERIES = 10
 """After so many a fact whose handler fails goes to the dead letters."""
 
@@ -41,7 +46,7 @@ async def run_errand(
 
 
 class Dispatcher:
-    """The service's side of `commands.`, `queries.` and `ingest.`."""
+    """The service's side of `commands.`, `queries.`, `ingest.` and `events.`."""
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class Dispatcher:
         clock: Clock,
         new_id: Callable[[], UUID],
         facts: Mapping[str, AnyHandler],
+        events: Sequence[AnyEventHandler] = (),
     ):
         self._service = service
         self._outbox = outbox
@@ -59,6 +65,7 @@ class Dispatcher:
         self._clock = clock
         self._new_id = new_id
         self._facts = facts
+        self._events = events
 
     async def answer(self, handler: AnyHandler, body: bytes, headers: Mapping[str, str]) -> bytes:
         """Carries out a request; a repeated idempotency key answers as it did the first time.
@@ -91,17 +98,25 @@ class Dispatcher:
 
     async def take(self, delivery: Delivery) -> str:
         """Carries out an ingested fact; what is wrong with it goes to the dead letters."""
-        name = delivery.subject.removeprefix(subjects.ingest(self._service, ""))
-        handler = self._facts.get(name)
+        return await self._settled(delivery, self._take)
+
+    async def hear(self, delivery: Delivery) -> str:
+        """Carries out what follows from another service's fact, as `take` does."""
+        handlers = [each for each in self._events if each.subject == delivery.subject]
+        if not handlers and delivery.attempt < POISON_DELIVERIES:
+            # During a deployment a newer build hears more: one of its replicas takes it.
+            await delivery.nak(STRANGE_SECONDS)
+            return "unknown"
+        return await self._settled(delivery, partial(self._hear, handlers))
+
+    async def _settled(
+        self, delivery: Delivery, carry_out: Callable[[Delivery], Awaitable[None]]
+    ) -> str:
+        name = delivery.subject
         try:
-            if handler is None:
-                known = ", ".join(sorted(self._facts))
-                raise Refused("unknown_fact", f"{name!r} is no fact of this service: {known}")
-            await self._take(handler, delivery)
+            await carry_out(delivery)
         except Refused as refused:
-            await self._bury(delivery, refused)
-            await delivery.term(refused.code)
-            return "invalid"
+            return await self._refuse(delivery, refused)
         except Transient as error:
             log.warning("fact_dropped", fact=name, reason=str(error))
             return await self._give_back(delivery)
@@ -116,17 +131,58 @@ class Dispatcher:
         await delivery.ack()
         return "taken"
 
+    async def _refuse(self, delivery: Delivery, refused: Refused) -> str:
+        if refused.code == PERSON_HELD:
+            # Either the person is released, or the fact is one of nobody any more.
+            return await self._give_back(delivery)
+        if refused.code != PERSON_ERASED:
+            await self._bury(delivery, refused)
+        # Of an erased person nothing is kept, not even what came too late.
+        await delivery.term(refused.code)
+        return "invalid"
+
     async def _give_back(self, delivery: Delivery) -> str:
         await delivery.nak(min(5.0, 0.25 * 2 ** min(delivery.attempt - 1, 5)))
         return "dropped"
 
-    async def _take(self, handler: AnyHandler, delivery: Delivery) -> None:
+    async def _take(self, delivery: Delivery) -> None:
+        name = delivery.subject.removeprefix(subjects.ingest(self._service, ""))
+        handler = self._facts.get(name)
+        if handler is None:
+            known = ", ".join(sorted(self._facts))
+            raise Refused("unknown_fact", f"{name!r} is no fact of this service: {known}")
         fact = self._decode(handler, delivery.body)
         key = delivery.headers.get(subjects.MESSAGE_ID) or delivery.origin
-        source = f"{handler.name}/{delivery.origin}"
+
+        async def carry_out(work: Work) -> None:
+            await handler.handle(work, fact)
+
+        await self._transact(f"{handler.name}/{delivery.origin}", key, carry_out)
+
+    async def _hear(self, handlers: Sequence[AnyEventHandler], delivery: Delivery) -> None:
+        if not handlers:
+            raise Refused("unknown_fact", f"{delivery.subject!r} is no fact that this build hears")
+        envelope = decode(delivery.body, EventEnvelope)
+        _, service, _ = delivery.subject.split(".", 2)
+        heard = [
+            Heard(
+                envelope.id, service, envelope.occurred_at, decode(bytes(envelope.data), each.event)
+            )
+            for each in handlers
+        ]
+
+        async def carry_out(work: Work) -> None:
+            for handler, each in zip(handlers, heard, strict=True):
+                await handler.handle(work, each)
+
+        await self._transact(f"{delivery.subject}/{envelope.id}", envelope.id, carry_out)
+
+    async def _transact(
+        self, source: str, key: str, carry_out: Callable[[Work], Awaitable[None]]
+    ) -> None:
         async with self._outbox.transaction(DOING) as connection:
             work = Work(connection, self._clock.now(), FOREIGN_ACTOR, key)
-            await handler.handle(work, fact)
+            await carry_out(work)
             messages = self._messages(work)
             await self._outbox.enqueue(connection, source, messages)
         await self._outbox.publish(messages)
@@ -149,6 +205,9 @@ class Dispatcher:
         row = await connection.fetchrow(statements.KNOWN_RESULT, request, key)
         if row is None:
             return None
+        if not row["reply"]:
+            # A reply is never empty but where its person was erased since.
+            check_present(None, erased=True, field=subjects.IDEMPOTENCY_KEY)
         if row["body_hash"] != sha256(body).digest():
             raise Refused(
                 "idempotency_key_reused",

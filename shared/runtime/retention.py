@@ -1,4 +1,7 @@
-"""Takes away what has been kept long enough: journals, statuses, messages, replies, letters."""
+"""Takes away what no policy decides about: statuses, old instances, unread messages, replies.
+
+What policies decide about is asked for by maintenance: see keeping.py.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,6 @@ INSTANCE_DAYS = 400
 LETTER_DAYS = 400
 UNCLAIMED = timedelta(days=1)
 """How long a signal or control waits for an instance to come (engine rule 12); business time."""
-SENT_DAYS = 7
 RESULT_DAYS = 7
 
 
@@ -43,7 +45,6 @@ class Retention:
         statuses: Statuses,
         clock: Clock,
         *,
-        journal_days: int,
         expire_unclaimed: Callable[[datetime, int], Awaitable[int]],
         interval_seconds: float = 60.0,
         batch: int = 200,
@@ -52,7 +53,6 @@ class Retention:
         self._store = store
         self._statuses = statuses
         self._clock = clock
-        self._journal_days = journal_days
         self._expire_unclaimed = expire_unclaimed
         self._interval_seconds = interval_seconds
         self._batch = batch
@@ -71,16 +71,13 @@ class Retention:
     async def tick(self) -> None:
         """Takes away what is past its keep now, within a budget of batches for each kind of it."""
         store, batch, now = self._store, self._batch, self._clock.now()
-        ended_before = now - timedelta(days=self._journal_days)
         # The key goes after the commit that deletes the journal, never before (rule 17); a key
         # whose deletion was cut off is still on the list of those that are shown.
-        await self._all(lambda: store.retire(ended_before, now, batch))
         await self._all(self._hide)
         await self._all(self._forget_instances)
         await self._all(lambda: self._expire_unclaimed(now - UNCLAIMED, batch))
         await self._all(lambda: store.forget_read(RESULT_DAYS, batch))
         await self._all(lambda: store.forget_letters(now - timedelta(days=LETTER_DAYS), batch))
-        await self._all(lambda: store.forget_sent(SENT_DAYS, batch))
         await self._all(lambda: store.forget_results(RESULT_DAYS, batch))
 
     async def _all(self, take: Callable[[], Awaitable[int]]) -> None:

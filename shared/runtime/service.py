@@ -39,7 +39,7 @@ from shared.runtime.relay import Relay
 from shared.runtime.requests import Dispatcher, run_errand
 from shared.runtime.retention import Retention
 from shared.runtime.scheduler import Scheduler
-from shared.runtime.standing import INGEST_WORKERS, ensure_standing
+from shared.runtime.standing import EVENT_WORKERS, INGEST_WORKERS, ensure_standing
 from shared.runtime.surroundings import Surroundings
 from shared.runtime.timekeeper import Timekeeper
 from shared.runtime.virtual.member import service_member
@@ -122,7 +122,8 @@ class Service:
         steps = await self._pool(stack, "steps", workers + engine.branch_connections)
         # Its looks begin with the service, while the tables may still be empty.
         upkeep = await self._pool(stack, "upkeep", UPKEEP_CONNECTIONS, plans_anew=True)
-        serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + INGEST_WORKERS)
+        facts = INGEST_WORKERS + (EVENT_WORKERS if definition.events else 0)
+        serving = await self._pool(stack, "requests", REQUEST_CONNECTIONS + facts)
         clock_store = ClockStore(upkeep)
         member = await service_member(client, name, settings, clock_store, self._clock)
         if member is not None:
@@ -154,6 +155,7 @@ class Service:
             clock=self._clock,
             new_id=uuid4,
             facts={handler.name: handler for handler in definition.facts},
+            events=definition.events,
         )
         timekeeper = Timekeeper(
             store,
@@ -194,7 +196,6 @@ class Service:
             RetentionStore(upkeep),
             statuses,
             self._clock,
-            journal_days=settings.journal_days,
             expire_unclaimed=store.expire_unclaimed,
         )
         self._spawn(stack, "retention", retention.run())
@@ -205,19 +206,38 @@ class Service:
                     subjects.command,
                     (*definition.commands, *builtin.commands(name, self._registry.kinds)),
                 ),
-                (subjects.query, (*definition.queries, *builtin.queries(name, store))),
+                (
+                    subjects.query,
+                    (*definition.queries, *builtin.queries(name, store, definition.invariants)),
+                ),
             )
             for handler in handlers
         } | {
-            subjects.command(name, errand.name): answered(
+            subject(name, errand.name): answered(
                 errand.name, partial(run_errand, errand, surroundings)
             )
-            for errand in definition.errands
+            for subject, errands in (
+                (
+                    subjects.command,
+                    (
+                        *definition.errands,
+                        *builtin.errands(self._registry.kinds, definition.datasets),
+                    ),
+                ),
+                (subjects.query, (*definition.inquiries, *builtin.INQUIRIES)),
+            )
+            for errand in errands
         }
         server = RequestServer(client, name, answers, max_in_flight=REQUEST_CONNECTIONS)
         await server.start()
         stack.push_async_callback(server.stop)
         queue = subjects.workflows_stream(name)
+        hearing = (
+            subjects.EVENTS_STREAM,
+            subjects.events_consumer(name),
+            EVENT_WORKERS,
+            dispatcher.hear,
+        )
         for stream, consumer, workers, handle in (
             (queue, subjects.starts_consumer(name), settings.workers, executor.deliver),
             (queue, subjects.wakes_consumer(name), settings.wake_workers, executor.deliver),
@@ -228,6 +248,7 @@ class Service:
                 INGEST_WORKERS,
                 dispatcher.take,
             ),
+            *([hearing] if definition.events else []),
         ):
             pull = PullLoop(
                 client,
@@ -259,8 +280,13 @@ class Service:
 
     async def _ensure(self, js: JetStreamContext) -> None:
         """Makes streams and consumers exist, at the start and after the whole of NATS was lost."""
-        await ensure_standing(js, self.name, self._registry.kinds, self._settings)
-        for stream in (subjects.workflows_stream(self.name), subjects.INGEST_STREAM):
+        heard = {handler.subject for handler in self._definition.events}
+        await ensure_standing(js, self.name, self._registry.kinds, self._settings, heard)
+        for stream in (
+            subjects.workflows_stream(self.name),
+            subjects.INGEST_STREAM,
+            subjects.EVENTS_STREAM,
+        ):
             self._streams_created[stream] = await topology.created_at(js, stream)
 
     async def _drain(self) -> None:

@@ -20,8 +20,8 @@ from shared.messages.billing import (
     Invoices,
     PaymentAttempt,
     Subscription,
-    Violations,
 )
+from shared.messages.invariants import Violations
 from shared.messages.notices import OPERATORS
 from shared.runtime.clocks import VirtualClock
 from shared.runtime.config import Secret

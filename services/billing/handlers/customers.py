@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from services.billing.handlers.finding import check_zone, customer_of, no_customer
+from services.billing.handlers.finding import (
+    check_zone,
+    customer_of,
+    no_customer,
+    present_customer,
+)
 from services.billing.handlers.happening import happen_to
 from services.billing.models import SubscriptionStatus
 from services.billing.rules.money import exponent
@@ -33,6 +38,8 @@ async def create_customer(work: Work, request: CreateCustomer) -> Customer:
     customer = await store.create(customer_id, request, work.now)
     if customer is None:
         field = "externalId" if await store.find(customer_id) is None else "id"
+        if field == "id":
+            await present_customer(work, customer_id)
         raise Refused(
             "customer_exists", f"there is a customer with this {field}", status=409, field=field
         )
@@ -48,6 +55,7 @@ async def update_customer(work: Work, request: UpdateCustomer) -> Customer:
     """Changes what is given."""
     if isinstance(request.timezone, str):
         check_zone(request.timezone)
+    await present_customer(work, request.customer_id, alone=True)
     customer = await CustomerStore(work.connection).update(request)
     if customer is None:
         raise no_customer(request.customer_id)
@@ -61,6 +69,7 @@ async def set_payment_method(work: Work, request: SetPaymentMethod) -> Customer:
     subscriptions = await CustomerRunStore(
         work.connection, request.customer_id
     ).lock_subscriptions()
+    await present_customer(work, request.customer_id, alone=True)
     store = CustomerStore(work.connection)
     customer = await store.set_payment_method(request.customer_id, request.payment_method)
     if customer is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 
 from services.billing.handlers.customers import set_payment_method, update_customer
-from services.billing.handlers.finding import customer_of
+from services.billing.handlers.finding import present_customer
 from services.billing.models import SubscriptionStatus
 from services.billing.rules.usage import WATCHED, usage_notice
 from services.billing.store import SubscriptionStore, UsageStore
@@ -23,10 +23,10 @@ from shared.runtime.handling import AnyHandler, Handler, Work
 
 async def record_usage(work: Work, fact: UsageReported) -> CustomerUsage:
     """Counts an event once; the customer's run looks at once where it crosses a limit."""
-    await customer_of(work, fact.customer_id)
     # As the customer's run does: else two events cross a limit together and neither sees it, and a
     # run under way sets the next look without them.
     await CustomerRunStore(work.connection, fact.customer_id).lock_subscriptions()
+    await present_customer(work, fact.customer_id)
     store = UsageStore(work.connection, fact.customer_id)
     at = min(fact.at or work.now, work.now)
     before = await store.usage(sorted(WATCHED), work.now)

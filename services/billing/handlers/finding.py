@@ -12,9 +12,11 @@ from services.billing.store import (
     SagaStore,
     SubscriptionStore,
 )
+from services.billing.store.persons import PersonStore
 from shared.messages.billing import Customer, Invoice, Plan, Subscription
 from shared.messages.problems import Refused
 from shared.runtime.handling import Work
+from shared.runtime.persons import check_present
 from shared.workflow.zones import known_zones
 
 
@@ -24,6 +26,18 @@ async def customer_of(work: Work, customer_id: UUID) -> Customer:
     if customer is None:
         raise no_customer(customer_id)
     return customer
+
+
+async def present_customer(work: Work, customer_id: UUID, *, alone: bool = False) -> Customer:
+    """The customer, for whom something new may be begun; `alone` for who changes the customer.
+
+    Who locks subscriptions too, did so before. Raises Refused `customer_not_found`, `person_held`
+    or `person_erased`."""
+    row = await PersonStore(work.connection, customer_id).find(alone=alone)
+    if row is not None:
+        erased = row["erased_at"] is not None
+        check_present(row["held_by"], erased=erased, field="customerId")
+    return await customer_of(work, customer_id)
 
 
 def no_customer(customer_id: UUID) -> Refused:

@@ -6,7 +6,7 @@ from services.billing.handlers.finding import no_plan
 from services.billing.models import Money
 from services.billing.rules.money import check_money, parse_money
 from services.billing.store import PlanStore
-from shared.messages.billing import ByPlan, CreatePlan, Plan, UpdatePlan
+from shared.messages.billing import ByPlan, CreatePlan, Plan, PlanEdited, UpdatePlan
 from shared.messages.problems import Refused
 from shared.runtime.handling import AnyHandler, Handler, Work
 
@@ -16,6 +16,7 @@ async def create_plan(work: Work, request: CreatePlan) -> Plan:
     plan = await PlanStore(work.connection).create(request, price_of(request), work.now)
     if plan is None:
         raise Refused("plan_exists", f"there is a plan {request.id!r}", status=409, field="id")
+    work.publish(PlanEdited(plan_id=plan.id))
     return plan
 
 
@@ -24,6 +25,7 @@ async def update_plan(work: Work, request: UpdatePlan) -> Plan:
     plan = await PlanStore(work.connection).update(request)
     if plan is None:
         raise no_plan(request.plan_id)
+    work.publish(PlanEdited(plan_id=plan.id))
     return plan
 
 
@@ -41,6 +43,7 @@ async def delete_plan(work: Work, request: ByPlan) -> Plan:
             field="planId",
         )
     await store.delete(plan.id)
+    work.publish(PlanEdited(plan_id=plan.id))
     return plan
 
 

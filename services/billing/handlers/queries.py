@@ -10,16 +10,13 @@ from services.billing.handlers.finding import (
 )
 from services.billing.rules.usage import WATCHED
 from services.billing.store import (
-    INVARIANTS,
     CustomerStore,
-    InvariantStore,
     InvoiceStore,
     PlanStore,
     SubscriptionStore,
     UsageStore,
 )
 from shared.messages.billing import (
-    AllInvariants,
     AllPlans,
     Balances,
     ByCustomer,
@@ -36,7 +33,6 @@ from shared.messages.billing import (
     Subscription,
     SubscriptionHistory,
     Subscriptions,
-    Violations,
 )
 from shared.runtime.handling import AnyHandler, Handler, Work
 
@@ -107,13 +103,6 @@ async def invoice(work: Work, request: ByInvoice) -> Invoice:
     return await invoice_of(work, request.invoice_id)
 
 
-async def invariants(work: Work, _: AllInvariants) -> Violations:
-    """What must never be, and is."""
-    store = InvariantStore(work.connection)
-    broken = [each for name in INVARIANTS for each in await store.broken(name, work.now)]
-    return Violations(violations=tuple(broken))
-
-
 QUERIES: tuple[AnyHandler, ...] = (
     Handler("customer", ByCustomer, customer),
     Handler("subscriptions", ByCustomer, subscriptions),
@@ -125,5 +114,4 @@ QUERIES: tuple[AnyHandler, ...] = (
     Handler("subscription", BySubscription, subscription),
     Handler("subscription_events", BySubscription, subscription_events),
     Handler("invoice", ByInvoice, invoice),
-    Handler("invariants", AllInvariants, invariants),
 )

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 from msgspec.structs import asdict
 
 from services.billing.handlers.finding import (
-    customer_of,
     locked_terms,
     no_plan,
+    present_customer,
     subscription_of,
 )
 from services.billing.handlers.happening import happen_to
@@ -40,7 +40,7 @@ from shared.runtime.handling import AnyHandler, Handler, Work
 
 async def create_subscription(work: Work, request: CreateSubscription) -> Subscription:
     """A new subscription; the customer's run, which starts at once, bills it."""
-    customer = await customer_of(work, request.customer_id)
+    customer = await present_customer(work, request.customer_id)
     plan = await offered_plan(work, request.plan_id, customer.currency)
     trial_days = plan.trial_days if request.trial_days is None else request.trial_days
     if trial_days == 0 and customer.payment_method is None:

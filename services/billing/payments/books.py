@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -81,6 +82,16 @@ class Books:
             customer.payment_method,
         )
         return reference
+
+    async def forget_customer(self, customer_id: UUID) -> None:
+        """Empties what was told of a customer."""
+        await self._connection.execute(
+            """
+            UPDATE sandbox_customers SET email = NULL, tz = 'UTC', payment_method = NULL
+            WHERE customer_id = $1
+            """,
+            customer_id,
+        )
 
     async def lock_customer(self, reference: str) -> bool:
         """Has the customer's charges come one after the other; False: there is no such customer."""

@@ -33,6 +33,10 @@ class Late:
         """See PaymentProvider."""
         return await self._given.save_customer(customer)
 
+    async def forget_customer(self, customer_id: UUID, reference: str | None) -> None:
+        """See PaymentProvider."""
+        await self._given.forget_customer(customer_id, reference)
+
     async def charge(self, charge: Charge) -> Payment:
         """See PaymentProvider."""
         return await self._given.charge(charge)

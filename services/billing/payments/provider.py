@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 from services.billing.models import Charge, Payment, ProviderCustomer, ProviderEvent, Refund
 
@@ -36,6 +37,11 @@ class PaymentProvider(Protocol):
 
     async def save_customer(self, customer: ProviderCustomer) -> str:
         """Tells the provider who the customer is; its id of them. Again changes nothing."""
+        ...
+
+    async def forget_customer(self, customer_id: UUID, reference: str | None) -> None:
+        """Has the provider delete what it was told of the customer; payments stay. Of nobody, and
+        again, it changes nothing. Without a reference they are found by their id here."""
         ...
 
     async def charge(self, charge: Charge) -> Payment:

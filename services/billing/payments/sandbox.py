@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import asyncpg
 
@@ -63,6 +64,12 @@ class SandboxProvider:
         """See PaymentProvider."""
         async with self._reached() as books:
             return await books.save_customer(customer)
+
+    async def forget_customer(self, customer_id: UUID, reference: str | None) -> None:
+        """See PaymentProvider. The row stays for the payments that name it."""
+        del reference
+        async with self._reached() as books:
+            await books.forget_customer(customer_id)
 
     async def charge(self, charge: Charge) -> Payment:
         """See PaymentProvider. Times out at once where the payment method says that it would."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from uuid import UUID
 
 import aiohttp
 import msgspec
@@ -35,6 +36,8 @@ from shared.runtime.config import Secret
 
 SIGNATURE_HEADER = "Stripe-Signature"
 CUSTOMER_ID = "customer_id"
+RESOURCE_MISSING = "resource_missing"
+"""Stripe's code for what is not there, or not any more."""
 
 
 class _Declined(msgspec.Struct, frozen=True):
@@ -98,6 +101,18 @@ class StripeProvider:
             if customer.payment_method is not None:
                 await self._attach(customer.payment_method, reference)
         return reference
+
+    async def forget_customer(self, customer_id: UUID, reference: str | None) -> None:
+        """See PaymentProvider. A search for one without a reference lags by a minute."""
+        with _translated():
+            known = reference or await self._find(customer_id)
+            if known is None:
+                return
+            try:
+                await self._api.customers.delete_async(known)
+            except stripe.InvalidRequestError as error:
+                if error.code != RESOURCE_MISSING:
+                    raise
 
     async def charge(self, charge: Charge) -> Payment:
         """See PaymentProvider."""
@@ -196,17 +211,21 @@ class StripeProvider:
             raise SignatureRefused("the webhook is damaged") from error
 
     async def _find_or_create(self, customer: ProviderCustomer) -> str:
+        known = await self._find(customer.customer_id)
+        if known is not None:
+            return known
         ours = str(customer.customer_id)
-        found = await self._api.customers.search_async(
-            {"query": _metadata_query(CUSTOMER_ID, ours), "limit": 1}
-        )
-        if found.data:
-            return found.data[0].id
         # What may change comes with the update, so that the key always stands for one request.
         created = await self._api.customers.create_async(
             {"metadata": {CUSTOMER_ID: ours}}, {"idempotency_key": f"customer-{ours}"}
         )
         return created.id
+
+    async def _find(self, customer_id: UUID) -> str | None:
+        found = await self._api.customers.search_async(
+            {"query": _metadata_query(CUSTOMER_ID, str(customer_id)), "limit": 1}
+        )
+        return found.data[0].id if found.data else None
 
     async def _attach(self, payment_method: str, reference: str) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.billing.store.customers import CustomerStore
-from services.billing.store.invariants import INVARIANTS, InvariantStore
+from services.billing.store.invariants import INVARIANTS
 from services.billing.store.invoices import InvoiceStore
 from services.billing.store.plans import PlanStore
 from services.billing.store.provider_events import ProviderEventStore
@@ -14,7 +14,6 @@ from services.billing.store.usage import UsageStore
 __all__ = [
     "INVARIANTS",
     "CustomerStore",
-    "InvariantStore",
     "InvoiceStore",
     "PlanStore",
     "ProviderEventStore",

@@ -179,6 +179,7 @@ class CustomerRunStore:
             """
             SELECT version FROM customers
             WHERE id = $1 AND synced_version < version AND anonymised_at IS NULL
+              AND held_by IS NULL
             """,
             self._customer_id,
         )
@@ -190,7 +191,7 @@ class CustomerRunStore:
             """
             UPDATE customers SET synced_version = greatest(synced_version, $2),
                                  provider_reference = $3
-            WHERE id = $1
+            WHERE id = $1 AND erased_at IS NULL
             """,
             self._customer_id,
             version,

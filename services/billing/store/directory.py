@@ -20,7 +20,7 @@ class PostgresDirectory:
         row = await self._pool.fetchrow(
             """
             SELECT id AS customer_id, email, tz AS timezone, payment_method,
-                   provider_reference AS reference
+                   provider_reference AS reference, erased_at IS NOT NULL AS is_erased
             FROM customers WHERE id = $1
             """,
             customer_id,

@@ -1,13 +1,10 @@
-"""What must hold at every moment, each as a statement that finds what breaks it."""
+"""What must hold in billing at every moment, each as a statement that finds what breaks it."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from shared.postgres.invariants import Invariants
 
-from shared.messages.billing import Violation
-from shared.workflow.ports import Connection
-
-INVARIANTS: dict[str, str] = {
+INVARIANTS: Invariants = {
     "ledger_transactions_sum_to_zero": """
         SELECT transaction_key AS subject, currency || ' ' || sum(amount_minor) AS detail
         FROM ledger_entries GROUP BY transaction_key, currency HAVING sum(amount_minor) <> 0
@@ -96,21 +93,3 @@ INVARIANTS: dict[str, str] = {
         WHERE s.status = 'canceled' AND i.state IN ('draft', 'open') AND i.paid_at IS NULL
     """,
 }
-"""By name; `$1` is the instant of asking, in each that compares with it."""
-
-MOST = 100
-"""Of each that are told."""
-
-
-class InvariantStore:
-    """Looks for what must never be."""
-
-    def __init__(self, connection: Connection):
-        self._connection = connection
-
-    async def broken(self, invariant: str, now: datetime) -> list[Violation]:
-        """What breaks an invariant, at most MOST."""
-        query = f"SELECT * FROM ({INVARIANTS[invariant]}) AS broken ORDER BY subject LIMIT {MOST}"  # noqa: S608 - constants of this file
-        given = (now,) if "$1" in query else ()
-        found = await self._connection.fetch(query, *given)
-        return [Violation(invariant=invariant, **row) for row in found]

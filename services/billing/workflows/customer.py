@@ -131,7 +131,13 @@ class CustomerWorkflow:
         """Tells the provider; its id of the customer. The data are read here: no journal holds
         them. What the provider refuses is not sent again at once."""
         try:
-            return await self._provider.save_customer(await self._directory.customer(customer_id))
+            reference = await self._provider.save_customer(
+                await self._directory.customer(customer_id)
+            )
+            # Who is erased meanwhile was forgotten there before this came.
+            if (await self._directory.customer(customer_id)).is_erased:
+                await self._provider.forget_customer(customer_id, reference)
+            return reference
         except RequestRefused as error:
             raise NonRetryableError("customer_refused", str(error)) from error
 

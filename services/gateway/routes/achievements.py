@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from services.gateway.routes.forwarding import Forward
 from shared.messages import subjects
 from shared.messages.player import SERVICE, CreateAchievement, Everything, UpdateAchievement
 
 ALL = "/api/achievements"
+ONE = f"{ALL}/{{id}}"
+
+command = partial(subjects.command, SERVICE)
+row = partial(Forward, cache="achievements")
 
 TABLE = (
-    Forward("GET", ALL, subjects.query(SERVICE, "achievements"), Everything),
-    Forward("POST", ALL, subjects.command(SERVICE, "create_achievement"), CreateAchievement, 201),
-    Forward(
-        "PATCH", f"{ALL}/{{id}}", subjects.command(SERVICE, "update_achievement"), UpdateAchievement
-    ),
+    row("GET", ALL, subjects.query(SERVICE, "achievements"), Everything),
+    row("POST", ALL, command("create_achievement"), CreateAchievement, 201),
+    row("PATCH", ONE, command("update_achievement"), UpdateAchievement),
 )

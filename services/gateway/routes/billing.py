@@ -8,7 +8,6 @@ from services.gateway.routes.forwarding import Forward
 from shared.messages import subjects
 from shared.messages.billing import (
     SERVICE,
-    AllInvariants,
     AllPlans,
     ByCustomer,
     ByInvoice,
@@ -27,6 +26,7 @@ from shared.messages.billing import (
     UpdatePlan,
     UsageReported,
 )
+from shared.messages.invariants import AllInvariants
 
 command = partial(subjects.command, SERVICE)
 query = partial(subjects.query, SERVICE)
@@ -45,11 +45,11 @@ TABLE = (
     Forward("GET", f"{CUSTOMER}/invoices", query("invoices"), PageOfCustomer),
     Forward("GET", f"{CUSTOMER}/usage", query("customer_usage"), ByCustomer),
     Forward("GET", f"{CUSTOMER}/balances", query("balances"), ByCustomer),
-    Forward("GET", "/api/plans", query("plans"), AllPlans),
-    Forward("POST", "/api/plans", command("create_plan"), CreatePlan, 201),
-    Forward("GET", PLAN, query("plan"), ByPlan),
-    Forward("PATCH", PLAN, command("update_plan"), UpdatePlan),
-    Forward("DELETE", PLAN, command("delete_plan"), ByPlan),
+    Forward("GET", "/api/plans", query("plans"), AllPlans, cache="plans"),
+    Forward("POST", "/api/plans", command("create_plan"), CreatePlan, 201, cache="plans"),
+    Forward("GET", PLAN, query("plan"), ByPlan, cache="plans"),
+    Forward("PATCH", PLAN, command("update_plan"), UpdatePlan, cache="plans"),
+    Forward("DELETE", PLAN, command("delete_plan"), ByPlan, cache="plans"),
     Forward("POST", "/api/subscriptions", command("create_subscription"), CreateSubscription, 201),
     Forward("GET", SUBSCRIPTION, query("subscription"), BySubscription),
     Forward("GET", f"{SUBSCRIPTION}/events", query("subscription_events"), BySubscription),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, get_type_hints
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
 from aiohttp import web
 
+from services.gateway.caching import CachedRequests
 from services.gateway.middleware import ACTOR
 from services.gateway.routes.operations import (
     ANY_SERVICES,
@@ -27,6 +29,7 @@ from shared.messages import subjects
 from shared.messages.base import MAX_CONTENT_BYTES, Message, encode
 from shared.messages.contract import CALLS, SERVICES
 from shared.messages.decoding import convert
+from shared.messages.maintenance import CacheName
 from shared.messages.problems import Refused
 
 ANY_SERVICE = "{service}"
@@ -48,6 +51,8 @@ class Forward(NamedTuple):
     status: int = 200
     new_id: str | None = None
     """Field of the body that is given an id where the caller leaves it out."""
+    cache: CacheName | None = None
+    """Keeps the answers of a GET; any other method invalidates it."""
 
 
 BODILESS = frozenset({"GET", "DELETE"})
@@ -95,12 +100,16 @@ def described(row: Forward) -> Operation:
     )
 
 
-def routes(table: Sequence[Forward], requests: Requests) -> list[web.RouteDef]:
+def routes(
+    table: Sequence[Forward], requests: Requests, cached: CachedRequests
+) -> list[web.RouteDef]:
     """The table as aiohttp takes it."""
-    return [web.route(row.method, row.path, _handler(row, requests)) for row in table]
+    return [web.route(row.method, row.path, _handler(row, requests, cached)) for row in table]
 
 
-def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _handler(
+    row: Forward, requests: Requests, cached: CachedRequests
+) -> Callable[[web.Request], Awaitable[web.Response]]:
     types = _types(row.message)
 
     async def handle(request: web.Request) -> web.Response:
@@ -134,7 +143,13 @@ def _handler(row: Forward, requests: Requests) -> Callable[[web.Request], Awaita
         headers = {subjects.ACTOR: request[ACTOR]}
         if key is not None:
             headers[subjects.IDEMPOTENCY_KEY] = key
-        reply = await requests.send(subject, body, headers)
+        ask = partial(requests.send, subject, body, headers)
+        if row.cache is None:
+            reply = await ask()
+        elif row.method == "GET":
+            reply = await cached.read(row.cache, subject, body, ask)
+        else:
+            reply = await cached.change(row.cache, ask)
         return web.Response(body=reply, status=row.status, content_type="application/json")
 
     return handle

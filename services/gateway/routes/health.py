@@ -1,8 +1,11 @@
-"""The description of `/healthz`, `/startupz`, `/readyz` and `/metrics`."""
+"""`/api/health`: how the system's components are; and the description of the probes."""
 
 from __future__ import annotations
 
+from services.gateway.routes.forwarding import Forward
 from services.gateway.routes.operations import Operation
+from shared.messages import subjects
+from shared.messages.maintenance import HealthQuery
 from shared.runtime.health import Health
 
 MEDIA_TYPE = "application/health+json"
@@ -20,3 +23,5 @@ OPERATIONS = (
     ),
     Operation("GET", "/metrics", "Prometheus", str, is_open=True, media_type="text/plain"),
 )
+
+TABLE = (Forward("GET", "/api/health", subjects.query("maintenance", "health"), HealthQuery),)

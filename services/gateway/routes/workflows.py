@@ -235,6 +235,12 @@ OPERATIONS = (
 
 def id_and_kind(request: web.Request, workflow_id: str) -> tuple[str, str | None]:
     """The instance that a request means. Raises Refused for what cannot be one."""
+    kind = request.query.get("kind")
+    return checked_id(workflow_id), None if kind is None else known_kind(kind)
+
+
+def checked_id(workflow_id: str) -> str:
+    """The id itself. Raises Refused for what no instance can have."""
     if not workflow_id:
         raise Refused(
             "workflow_id_required", "add the workflow's id: ?id=…", status=400, field="id"
@@ -246,10 +252,7 @@ def id_and_kind(request: web.Request, workflow_id: str) -> tuple[str, str | None
             status=400,
             field="id",
         )
-    kind = request.query.get("kind")
-    if kind is not None:
-        kind = known_kind(kind)
-    return workflow_id, kind
+    return workflow_id
 
 
 def known_kind(kind: str) -> str:

@@ -11,6 +11,7 @@ from services.player.store import AccountStore, CatalogueStore, InboxStore, Ledg
 from shared.messages.player import (
     Achievement,
     AcknowledgeNotification,
+    CatalogueChanged,
     CreateAchievement,
     CreatePlayer,
     Grant,
@@ -39,6 +40,8 @@ async def create_player(work: Work, request: CreatePlayer) -> Player:
     player = await accounts.create(player_id, request, opening.level, work.now)
     if player is None:
         field = "externalId" if await accounts.find(player_id) is None else "id"
+        if field == "id":
+            await locked(LedgerStore(work.connection, player_id), player_id)
         raise Refused(
             "player_exists", f"there is a player with this {field}", status=409, field=field
         )
@@ -59,6 +62,7 @@ async def update_player(work: Work, request: UpdatePlayer) -> Player:
     """Changes what is given."""
     if isinstance(request.timezone, str):
         check_zone(request.timezone)
+    await locked(LedgerStore(work.connection, request.player_id), request.player_id)
     return found(await AccountStore(work.connection).update(request), request.player_id)
 
 
@@ -168,6 +172,7 @@ async def create_achievement(work: Work, request: CreateAchievement) -> Achievem
             status=409,
             field="id",
         )
+    work.publish(CatalogueChanged(achievement_id=achievement.id))
     return achievement
 
 
@@ -181,6 +186,7 @@ async def update_achievement(work: Work, request: UpdateAchievement) -> Achievem
             status=404,
             field="id",
         )
+    work.publish(CatalogueChanged(achievement_id=achievement.id))
     return achievement
 
 

@@ -10,6 +10,7 @@ from services.player.store import LedgerStore, ReadingStore
 from shared.messages.player import Progress
 from shared.messages.problems import Refused
 from shared.runtime.handling import Work
+from shared.runtime.persons import check_present
 from shared.workflow.zones import known_zones
 
 T = TypeVar("T")
@@ -28,12 +29,15 @@ def found(value: T | None, player_id: UUID) -> T:
 
 
 async def locked(store: LedgerStore, player_id: UUID) -> PlayerState:
-    """The player, alone until the transaction ends. Raises Refused `player_not_found`."""
-    return found(await store.lock(), player_id)
+    """The player, alone until the transaction ends. Raises Refused `player_not_found`,
+    `person_held` or `person_erased`."""
+    player = found(await store.lock(), player_id)
+    check_present(player.held_by, erased=player.is_erased, field="playerId")
+    return player
 
 
 async def active(store: LedgerStore, player_id: UUID) -> PlayerState:
-    """The player, locked. Raises Refused `player_not_found` or `player_inactive`."""
+    """The player, locked. Raises what `locked` does, and Refused `player_inactive`."""
     player = await locked(store, player_id)
     if not player.is_active:
         raise Refused(

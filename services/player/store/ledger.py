@@ -26,7 +26,8 @@ class LedgerStore:
         row = await self._connection.fetchrow(
             """
             SELECT p.is_active, p.tz, g.level, g.xp, g.coins, g.skill_points, g.streak_current,
-                   g.streak_best, g.streak_freezes, g.last_reward_day,
+                   g.streak_best, g.streak_freezes, g.last_reward_day, g.held_by,
+                   g.erased_at IS NOT NULL AS is_erased,
                    (SELECT xp FROM xp_rules WHERE event = 'daily_login') AS daily_base_xp
             FROM players AS p JOIN player_progress AS g ON g.player_uuid = p.uuid
             WHERE p.uuid = $1 FOR UPDATE OF g
@@ -128,4 +129,6 @@ def _state(player_id: UUID, row: Any) -> PlayerState:
             last_reward_day=row["last_reward_day"],
         ),
         daily_base_xp=row["daily_base_xp"],
+        held_by=row["held_by"],
+        is_erased=row["is_erased"],
     )

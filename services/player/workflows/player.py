@@ -31,6 +31,10 @@ from shared.workflow.step import SKIPPED, Skipped, Step, StoreFactory
 T = TypeVar("T")
 
 
+class PersonHeld(Exception):
+    """The player is about to be erased."""
+
+
 class PlayerWorkflow:
     """Brings one player up to date."""
 
@@ -132,6 +136,11 @@ class PlayerWorkflow:
         player = await store.lock()
         if player is None:
             raise player_not_found(player_id)
+        if player.is_erased:
+            raise NonRetryableError("person_erased", f"player {player_id} is erased")
+        if player.held_by is not None:
+            # Not for good: an erasure that is called off releases the player.
+            raise PersonHeld(f"player {player_id} is held by the erasure {player.held_by}")
         if not player.is_active:
             raise NonRetryableError("player_inactive", f"player {player_id} is inactive")
         return store, player

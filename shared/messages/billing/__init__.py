@@ -17,8 +17,6 @@ from shared.messages.billing.answers import (
     SubscriptionEntry,
     SubscriptionHistory,
     Subscriptions,
-    Violation,
-    Violations,
     WebhookTaken,
 )
 from shared.messages.billing.events import (
@@ -35,6 +33,7 @@ from shared.messages.billing.events import (
     PaymentSucceeded,
     PaymentUnresolved,
     PlanChanged,
+    PlanEdited,
     RefundIssued,
     SubscriptionChanged,
     SubscriptionStarted,
@@ -43,7 +42,6 @@ from shared.messages.billing.facts import (
     UsageReported,
 )
 from shared.messages.billing.requests import (
-    AllInvariants,
     AllPlans,
     ByCustomer,
     ByInvoice,
@@ -68,7 +66,6 @@ SERVICE = "billing"
 
 __all__ = [
     "SERVICE",
-    "AllInvariants",
     "AllPlans",
     "Balance",
     "Balances",
@@ -104,6 +101,7 @@ __all__ = [
     "PaymentUnresolved",
     "Plan",
     "PlanChanged",
+    "PlanEdited",
     "Plans",
     "ProviderWebhook",
     "RefundIssued",
@@ -118,7 +116,5 @@ __all__ = [
     "UpdateCustomer",
     "UpdatePlan",
     "UsageReported",
-    "Violation",
-    "Violations",
     "WebhookTaken",
 ]

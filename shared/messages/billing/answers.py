@@ -185,21 +185,6 @@ class Balances(Message, frozen=True, kw_only=True):
     balances: tuple[Balance, ...]
 
 
-class Violation(Message, frozen=True, kw_only=True):
-    """Something that must never be, and is."""
-
-    invariant: str
-    subject: str
-    """The id or key of what breaks it."""
-    detail: str
-
-
-class Violations(Message, frozen=True, kw_only=True):
-    """What breaks an invariant: at most a hundred of each."""
-
-    violations: tuple[Violation, ...]
-
-
 class WebhookTaken(Message, frozen=True, kw_only=True):
     """What became of a provider's event, which is kept in any case."""
 

@@ -30,6 +30,14 @@ class PaymentMethodChanged(Event, frozen=True, kw_only=True):
     customer_id: UUID
 
 
+class PlanEdited(Event, frozen=True, kw_only=True):
+    """A plan was made, is another, or was deleted."""
+
+    name = "plan_edited"
+
+    plan_id: str
+
+
 class OfSubscription(Event, frozen=True, kw_only=True):
     """What all facts about a subscription tell of it: what it costs in each interval."""
 

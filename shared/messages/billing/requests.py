@@ -175,7 +175,3 @@ class ByInvoice(Message, frozen=True, kw_only=True):
     """`refund_invoice`, `invoice`: answers Invoice. A refund gives the whole amount back."""
 
     invoice_id: UUID
-
-
-class AllInvariants(Message, frozen=True, kw_only=True):
-    """`invariants`: answers Violations, of which there should be none."""

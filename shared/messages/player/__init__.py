@@ -20,6 +20,7 @@ from shared.messages.player.answers import (
 )
 from shared.messages.player.events import (
     AchievementUnlocked,
+    CatalogueChanged,
     DailyRewardClaimed,
     LevelReached,
     PlayerLoggedIn,
@@ -71,6 +72,7 @@ __all__ = [
     "ActivityReported",
     "ByPlayer",
     "BySession",
+    "CatalogueChanged",
     "Cleaned",
     "CreateAchievement",
     "CreatePlayer",

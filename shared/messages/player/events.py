@@ -39,6 +39,14 @@ class AchievementUnlocked(Event, frozen=True, kw_only=True):
     achievement_id: str
 
 
+class CatalogueChanged(Event, frozen=True, kw_only=True):
+    """An achievement was added to the catalogue, or is another."""
+
+    name = "catalogue_changed"
+
+    achievement_id: str
+
+
 class PlayerLoggedIn(Event, frozen=True, kw_only=True):
     """A player came in."""
 

@@ -63,7 +63,12 @@ class Coordinator:
         """All processes and their work queues. Raises Transient."""
         answers = await self.reports(agreed)
         streams = [*map(subjects.workflows_stream, self._services), subjects.INGEST_STREAM]
-        backlogs = [await backlog(self._js, stream) for stream in streams]
+        # Strangers may listen to facts too, and be as slow as they like.
+        listeners = [*map(subjects.events_consumer, self._services)]
+        backlogs = [
+            *[await backlog(self._js, stream) for stream in streams],
+            await backlog(self._js, subjects.EVENTS_STREAM, listeners),
+        ]
         return Look(
             answers.readings,
             answers.silent,

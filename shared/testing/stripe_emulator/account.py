@@ -58,6 +58,11 @@ class Account:
         customer["metadata"] |= given.get("metadata", {})
         return customer
 
+    def delete_customer(self, reference: str, _given: Object) -> Object:
+        self._customer(reference)
+        del self.customers[reference]
+        return {"id": reference, "object": "customer", "deleted": True}
+
     def attach(self, payment_method: str, given: Object) -> Object:
         method = _method(payment_method)
         self._customer(given.get("customer"))

@@ -135,8 +135,9 @@ class StripeEmulator:
         match (request.method, request.path.removeprefix("/v1/").split("/")):
             case "POST", ["customers"]:
                 return account.create_customer(given)
-            case "POST", ["customers", reference]:
-                return account.update_customer(reference, given)
+            case "POST" | "DELETE" as method, ["customers", reference]:
+                change = account.delete_customer if method == "DELETE" else account.update_customer
+                return change(reference, given)
             case "GET", ["customers", "search"]:
                 return _page(account.search(account.customers.values(), given["query"]))
             case "POST", ["payment_methods", method, "attach"]:

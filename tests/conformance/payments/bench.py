@@ -71,6 +71,10 @@ class Bench(Protocol):
         """What the provider wants to tell by now, taken once."""
         ...
 
+    async def known_of_customers(self) -> str:
+        """All that the provider keeps of its customers, as text."""
+        ...
+
     async def unknown_webhook(self) -> Webhook:
         """A genuine one about something else."""
         ...

@@ -25,6 +25,7 @@ class SandboxBench:
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]):
         self.clock = ManualClock()
+        self._pool = pool
         self.pending_methods = {
             True: "sandbox_pending_3_days_then_succeeds",
             False: "sandbox_pending_3_days_then_declines",
@@ -55,6 +56,10 @@ class SandboxBench:
 
         await self.provider.deliver(post)
         return taken
+
+    async def known_of_customers(self) -> str:
+        rows = await self._pool.fetch("SELECT c::text AS told FROM sandbox_customers AS c")
+        return "\n".join(row["told"] for row in rows)
 
     async def unknown_webhook(self) -> Webhook:
         now = self.clock.now()

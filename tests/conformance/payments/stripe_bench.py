@@ -72,6 +72,9 @@ class StripeBench:
     async def webhooks(self) -> list[Webhook]:
         return [*self.emulator.webhooks()]
 
+    async def known_of_customers(self) -> str:
+        return str(self.emulator.account.customers)
+
     async def unknown_webhook(self) -> Webhook:
         self.emulator.account.tell_unknown()
         return self.emulator.webhooks()[-1]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
 from services.billing.models import Charge, Money
 from services.billing.payments.provider import OutcomeUnclear, ProviderUnreachable, RequestRefused
-from tests.conformance.payments.bench import DECLINES, EUROS, Bench, charge_of, customer, events
+from tests.conformance.payments.bench import (
+    CUSTOMER,
+    DECLINES,
+    EUROS,
+    Bench,
+    charge_of,
+    customer,
+    events,
+)
 
 
 async def test_a_charge_succeeds_and_is_found_by_its_key(bench: Bench) -> None:
@@ -179,3 +188,18 @@ async def test_a_customer_whose_reference_was_lost_is_not_made_twice(bench: Benc
     assert await bench.provider.save_customer(customer()) == await bench.provider.save_customer(
         customer()
     )
+
+
+async def test_a_customer_who_is_forgotten_is_charged_no_more_but_what_they_paid_stays(
+    bench: Bench,
+) -> None:
+    charge = await charge_of(bench, "pm_card_visa")
+    paid = await bench.provider.charge(charge)
+    for reference in (charge.customer_reference, charge.customer_reference, None):
+        await bench.provider.forget_customer(CUSTOMER, reference)
+    assert await bench.provider.find(charge.key) == paid
+    assert "ann@example.org" not in await bench.known_of_customers()
+
+
+async def test_of_nobody_there_is_nothing_to_forget(bench: Bench) -> None:
+    await bench.provider.forget_customer(UUID(int=8), None)

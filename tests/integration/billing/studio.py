@@ -17,10 +17,10 @@ from services.billing.payments.sandbox_events import SandboxEvent
 from services.billing.payments.signature import sign
 from services.billing.provider_events import Arrival, ProviderEvents
 from services.billing.saga.state import Opened, SagaEvent, Sent, Succeeded
+from services.billing.store import INVARIANTS
 from services.billing.transitions import Applied, happen
 from shared.messages.base import Message
 from shared.messages.billing import (
-    AllInvariants,
     ByCustomer,
     ByInvoice,
     BySubscription,
@@ -35,12 +35,12 @@ from shared.messages.billing import (
     ProviderWebhook,
     Subscription,
     Subscriptions,
-    Violations,
     WebhookTaken,
 )
 from shared.messages.events import Event
 from shared.messages.problems import Refused
 from shared.messages.workflows import Trigger
+from shared.postgres.invariants import InvariantStore
 from shared.runtime.config import Secret
 from shared.runtime.handling import AnyHandler, Work
 from shared.testing.clocks import ManualClock
@@ -142,7 +142,8 @@ class Studio:
 
     async def broken(self) -> set[str]:
         """The invariants that do not hold."""
-        found = await self.ask(Violations, "invariants", AllInvariants())
+        async with self.pool.acquire() as connection:
+            found = await InvariantStore(connection, INVARIANTS).broken(self.now)
         return {each.invariant for each in found.violations}
 
     async def subscriptions(self, customer_id: UUID) -> tuple[Subscription, ...]:

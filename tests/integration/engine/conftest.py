@@ -22,7 +22,7 @@ from shared.messages.workflows import Trigger
 from shared.postgres.migrations import ENGINE_SQL
 from shared.runtime.config import Secret
 from shared.runtime.definition import ServiceDefinition, ServiceSettings
-from shared.runtime.handling import AnyHandler
+from shared.runtime.handling import AnyEventHandler, AnyHandler
 from shared.runtime.service import Service
 from shared.testing.samples import EFFECTS_SQL, SampleWorkflow, StartSample
 from shared.testing.servers import Databases
@@ -181,6 +181,7 @@ class StartService(Protocol):
         workflow: Workflow[StartSample] | None = None,
         *,
         facts: Sequence[AnyHandler] = (),
+        events: Sequence[AnyEventHandler] = (),
         crons: Sequence[Cron] = (),
         clock: Clock | None = None,
         others: Sequence[Registration] = (),
@@ -232,6 +233,7 @@ async def start_service() -> AsyncIterator[StartService]:
         workflow: Workflow[StartSample] | None = None,
         *,
         facts: Sequence[AnyHandler] = (),
+        events: Sequence[AnyEventHandler] = (),
         crons: Sequence[Cron] = (),
         clock: Clock | None = None,
         others: Sequence[Registration] = (),
@@ -241,6 +243,7 @@ async def start_service() -> AsyncIterator[StartService]:
             "sample",
             [register(StartSample, workflow or SampleWorkflow()), *others],
             facts=facts,
+            events=events,
             crons=crons,
             crons_revision=1 if crons else 0,
         )

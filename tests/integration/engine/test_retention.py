@@ -12,17 +12,21 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from nats.aio.client import Client
 
 from shared.jetstream.connection import close, connect
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.status import JetStreamStatusBucket, Stored
+from shared.messages.retention import ApplyRetention
 from shared.messages.workflows import Status
 from shared.postgres.pool import create_pool
 from shared.postgres.recovery import RecoveryStore
 from shared.postgres.retention import RetentionStore
 from shared.postgres.store import PostgresStore
+from shared.runtime.keeping import apply, of_engine
 from shared.runtime.recovery import Recovery
 from shared.runtime.retention import INSTANCE_DAYS, LETTER_DAYS, Retention, Statuses
+from shared.runtime.surroundings import Surroundings
 from shared.testing.faults import Cut
 from shared.testing.memory_delivery import MemoryPublisher
 from shared.testing.rig import Rig
@@ -48,7 +52,6 @@ class Bench:
             RetentionStore(self.pool),
             statuses or self.statuses,
             self.rig.clock,
-            journal_days=JOURNAL_DAYS,
             expire_unclaimed=self.store.expire_unclaimed,
             batch=batch,
         )
@@ -56,7 +59,18 @@ class Bench:
     async def later(self, days: float) -> None:
         """Moves time on without waking anybody, and takes away what is past its keep."""
         self.rig.clock.advance(timedelta(days=days))
+        await self.retire()
         await self.retention().tick()
+
+    async def retire(self, *, batch: int = 1000) -> None:
+        """As maintenance asks for it."""
+        await self.apply("instances", JOURNAL_DAYS, batch)
+
+    async def apply(self, name: str, days: int, batch: int = 1000) -> None:
+        surroundings = Surroundings(clock=self.rig.clock, pool=self.pool, client=Client())
+        [dataset] = [each for each in of_engine() if each.name == name]
+        asked = ApplyRetention(name=name, keep_seconds=days * 86_400)
+        await apply(dataset, surroundings, asked, batch)
 
     async def value(self, query: str, *args: Any) -> Any:
         return await self.pool.fetchval(query, *args)
@@ -133,6 +147,7 @@ async def test_a_process_that_dies_between_journal_and_status_forgets_neither(
 ) -> None:
     await bench.rig.start(StartSample(id="one"))
     bench.rig.clock.advance(timedelta(days=JOURNAL_DAYS + 1))
+    await bench.retire()
     with pytest.raises(Cut):
         await bench.retention(CutOff()).tick()
     assert await bench.journal() == 0
@@ -182,6 +197,7 @@ async def test_replicas_take_away_side_by_side_more_than_fits_one_batch(bench: B
     for number in range(23):
         await bench.rig.start(StartSample(id=f"{number}"))
     bench.rig.clock.advance(timedelta(days=JOURNAL_DAYS + 1))
+    await asyncio.gather(*(bench.retire(batch=5) for _ in range(3)))
     await asyncio.gather(*(bench.retention(batch=5).tick() for _ in range(3)))
     assert await bench.journal() == 0
     assert [await bench.stored(f"{number}") for number in range(23)] == [None] * 23
@@ -224,6 +240,7 @@ async def test_sent_messages_replies_and_letters_are_kept_for_their_time(bench: 
             )
         )
 
+    await bench.apply("outbox", 7, batch=3)
     await bench.retention(batch=3).tick()
 
     # The seventh day is over by the time that it is looked at.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -56,7 +56,7 @@ async def pool(make_database: MakeDatabase) -> AsyncIterator[asyncpg.Pool[asyncp
         pytest.param(PARKED, statements.TAKE_DUE, (NOW, 500), id="due"),
         pytest.param(UNREAD, statements.TAKE_UNREAD, (500,), id="unread"),
         pytest.param(READ, retention.FORGET_READ, (30, 500), id="read"),
-        pytest.param(SENT, retention.FORGET_SENT, (30, 500), id="sent"),
+        pytest.param(SENT, retention.FORGET_SENT, (NOW - timedelta(days=3650), 500), id="sent"),
         pytest.param(ANSWERED, retention.FORGET_RESULTS, (30, 500), id="answered"),
     ],
 )

@@ -26,6 +26,10 @@ ABSENT = {
     "planId": "absent",
     "provider": "absent",
     "kind": "player",
+    "namespace": "plans",
+    "metric": "revenue",
+    "from": "2026-03-01T00:00:00Z",
+    "to": "2026-03-02T00:00:00Z",
 }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+from collections.abc import Mapping
+from uuid import UUID, uuid4
 
 import asyncpg
 
 from shared.jetstream.connection import connect
+from shared.jetstream.objects import JetStreamObjects
 from shared.messages import subjects
 from tests.integration.gateway.calling import Caller
 
@@ -19,6 +21,8 @@ POISONED = """
     INSERT INTO dead_letters (origin, subject, headers, body, reason, detail, occurred_at)
     VALUES ('test', $1, '{}', $2, 'poisoned', 'test', now()) RETURNING id
 """
+CUSTOMER = "/api/customers/{customerId}"
+EXPORT = "/api/workflows/person_export"
 INVOICE = "/api/invoices/{invoiceId}"
 
 
@@ -156,3 +160,78 @@ async def bury(call: Caller, nats_url: str, database_url: str) -> None:
     poisoned = await connection.fetchval(POISONED, subjects.wake("player"), b'{"id": "twins"}')
     await connection.close()
     await call("POST", f"{LETTER}/replay", id=poisoned, service="player")
+
+
+async def upkeep(call: Caller, nats_url: str) -> None:
+    """What analytics, retention and exports refuse."""
+    span = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-01T00:00:00Z", "metric": "revenue"}
+    assert await call("GET", "/api/analytics", **span) == "invalid_message"
+    policy = "/api/retention/{owner}/{name}"
+    for owner, name, change, code in (
+        ("player", "outbox", {}, "nothing_to_change"),
+        ("player", "outbox", {"keepSeconds": 3600}, "kept_too_shortly"),
+        ("player", "nothing", {"enabled": True}, "policy_not_found"),
+    ):
+        assert await call("PUT", policy, change, owner=owner, name=name) == code
+    document = "/api/persons/exports/{id}"
+    person = {"playerId": str(uuid4()), "id": "later", "startAt": "2100-01-01T00:00:00Z"}
+    await call("POST", "/api/players", {"id": person["playerId"]})
+    await call("POST", EXPORT, person)
+    assert await call("GET", document, id="later") == "export_not_complete"
+    del person["startAt"]
+    await call("POST", EXPORT, {**person, "id": "gone"})
+    async with asyncio.timeout(BOUND_SECONDS):
+        while await call("GET", document, id="gone") == "export_not_complete":
+            pass
+    client = await connect(nats_url, "test")
+    await JetStreamObjects(client, subjects.PERSON_EXPORTS_BUCKET).delete("gone")
+    await client.close()
+    assert await call("GET", document, id="gone") == "export_gone"
+
+
+async def absent(call: Caller, databases: Mapping[str, str]) -> None:
+    """What is refused about somebody who is being erased, or is gone."""
+    who = {"person_held": str(uuid4()), "person_erased": str(uuid4())}
+    for person in who.values():
+        await call("POST", "/api/players", {"id": person})
+        await call("POST", "/api/customers", {"id": person, "currency": "EUR"})
+    for service, table in (("player", "players"), ("billing", "customers")):
+        connection = await asyncpg.connect(databases[service])
+        # As an erasure leaves them.
+        await connection.execute(
+            f"UPDATE {table} SET held_by = 'erasure' WHERE id = $1",
+            UUID(who["person_held"]),
+        )
+        await connection.execute(
+            f"UPDATE {table} SET erased_at = now() WHERE id = $1",
+            UUID(who["person_erased"]),
+        )
+        await connection.close()
+    session = {"sessionId": str(uuid4())}
+    for code, person in who.items():
+        for method, path, body in (
+            ("POST", "/api/players", {"id": person}),
+            ("PATCH", PLAYER, {}),
+            ("POST", f"{PLAYER}/logins", {}),
+            ("POST", f"{PLAYER}/messages", {"text": "hello"}),
+            ("POST", f"{PLAYER}/activities", {"event": "create_npc", "sourceId": "one"}),
+            ("POST", f"{PLAYER}/grants", {"key": "k", "reason": "test", "coins": 1}),
+            ("POST", f"{PLAYER}/revocations", {"key": "k", "reason": "test", "coins": 1}),
+            ("POST", f"{PLAYER}/spend", {"key": "k", "coins": 1}),
+            ("POST", "/api/sessions", {**session, "playerId": person}),
+            ("PATCH", "/api/sessions/{sessionId}", {"playerId": person}),
+            ("POST", "/api/customers", {"id": person, "currency": "EUR"}),
+            ("PATCH", CUSTOMER, {}),
+            ("PUT", f"{CUSTOMER}/payment-method", {"paymentMethod": "pm_card_visa"}),
+            ("POST", "/api/subscriptions", {"customerId": person, "planId": "basic"}),
+            (
+                "POST",
+                "/api/usage",
+                {"eventId": "two", "metric": "api_calls", "quantity": 1, "customerId": person},
+            ),
+        ):
+            parts = {"playerId": person} if path.startswith(PLAYER) else {}
+            parts |= {"customerId": person} if path.startswith(CUSTOMER) else {}
+            parts |= session if "{sessionId}" in path else {}
+            got = await call(method, path, body, **parts)
+            assert got == code, (method, path, got)

@@ -19,6 +19,7 @@ from shared.messages.contract import SERVICES
 from shared.postgres import statements
 from shared.runtime.embedded.nats import EmbeddedNats
 from tests.integration.gateway.calling import (
+    ABSENT,
     API,
     DOCUMENT,
     DOCUMENTED,
@@ -29,7 +30,7 @@ from tests.integration.gateway.calling import (
 )
 from tests.integration.gateway.conftest import MakeGateway
 from tests.integration.gateway.houses import Http, house
-from tests.integration.gateway.refusals import bill, bury, play
+from tests.integration.gateway.refusals import absent, bill, bury, play, upkeep
 
 OTHER = {"integer": 8, "string": "other"}
 MakeDatabase = Callable[[str], Awaitable[str]]
@@ -70,6 +71,8 @@ def other(one: Operation, parameter: Parameter) -> Any:
     """Another value than an address has."""
     described = DOCUMENT["paths"][one.path][one.method.lower()]["parameters"]
     [schema] = [each["schema"] for each in described if each["name"] == parameter.name]
+    if "enum" in schema:
+        return next(each for each in schema["enum"] if each != ABSENT[parameter.name])
     return str(uuid4()) if schema.get("format") == "uuid" else OTHER.get(schema["type"])
 
 
@@ -102,7 +105,7 @@ async def without_nats(reached: Reached, http: Http) -> None:
 async def keys_reused(reached: Reached, http: Http, databases: dict[str, str]) -> None:
     """A key that another body came with before."""
     headers = {"Idempotency-Key": "used"}
-    for service, url in databases.items():
+    for url in databases.values():
         pool = await asyncpg.connect(url)
         names = {
             each.subject.rpartition(".")[2] for each in FORWARDED if "commands." in each.subject
@@ -110,7 +113,6 @@ async def keys_reused(reached: Reached, http: Http, databases: dict[str, str]) -
         for name in names:
             await pool.execute(statements.KEEP_RESULT, name, "used", b"of another body", b"{}")
         await pool.close()
-        assert service
     for one in API:
         if "idempotency_key_reused" in one.codes:
             given = body(one)
@@ -137,18 +139,31 @@ async def instances(reached: Reached, http: Http) -> None:
     await http.post("/api/workflows/renewal", json={**renewal, "id": "renews"})
     keyed = {"headers": {"Idempotency-Key": "a b"}}
     for one in API:
-        if "kind_required" in one.codes:
-            # Else a restart would bring the ended one back.
-            nowhere = {"fromStep": "none"} if "unknown_step" in one.codes else {}
-            await reached.call(http, one, path=address(one, id="twins"), json={})
-            await reached.call(http, one, path=address(one, id="ended"), json=nowhere)
-            await reached.call(http, one, path=address(one, id="held"), json={}, **keyed)
-            await reached.call(http, one, path=address(one, id="held", type="a.b"), json={})
-            signal = address(one, id="renews", type="renewal_changed")
-            if "invalid_signal_type" in one.codes:
-                await reached.call(http, one, path=signal, json={}, **keyed)
-            if nowhere:
-                await reached.call(http, one, path=address(one, id="held"), json=nowhere)
+        if "kind_required" not in one.codes:
+            continue
+
+        async def refused(code: str, one: Operation = one, **request: Any) -> None:
+            given = {"json": {}, **request}
+            got = await reached.call(http, one, path=address(one, **given.pop("parts")), **given)
+            assert got == code, (one.method, one.path, request, got)
+
+        await refused("kind_required", parts={"id": "twins"})
+        if one.method == "GET":
+            continue
+        if "unknown_signal" in one.codes:
+            await refused("workflow_ended", parts={"id": "ended"})
+            await refused("invalid_signal_type", parts={"id": "held", "type": "a.b"})
+            await refused("unknown_signal", parts={"id": "held"})
+            changed = {"id": "renews", "type": "renewal_changed"}
+            await refused("invalid_idempotency_key", parts=changed, **keyed)
+            continue
+        # A key that is refused, so that the instance that they are tried on stays as it is.
+        await refused("invalid_idempotency_key", parts={"id": "held"}, **keyed)
+        if "workflow_ended" in one.codes:
+            await refused("workflow_ended", parts={"id": "ended"})
+        else:
+            nowhere = {"fromStep": "none"}
+            await refused("unknown_step", parts={"id": "held"}, json=nowhere)
 
 
 async def starts(reached: Reached, http: Http) -> None:
@@ -184,6 +199,8 @@ async def test_every_documented_problem_is_reached(
         await starts(reached, http)
         await play(Caller(reached, http))
         await bill(Caller(reached, http), databases["billing"])
+        await upkeep(Caller(reached, http), nats_url)
+        await absent(Caller(reached, http), databases)
         await bury(Caller(reached, http), nats_url, databases["player"])
         await keys_reused(reached, http, databases)
     client = await connect(own_nats.url, "gateway")

@@ -21,8 +21,10 @@ from services.gateway.app import create_app, ensure
 from services.player.app import service as player_service
 from shared.jetstream.connection import jetstream
 from shared.jetstream.patience import Together
+from shared.jetstream.requests import Requests
 from shared.jetstream.status import JetStreamStatusBucket
 from shared.messages import subjects
+from shared.messages.retention import ApplyRetention, RetentionApplied
 from shared.postgres.pool import create_pool
 from shared.postgres.retention import RetentionStore
 from shared.postgres.store import PostgresStore
@@ -77,7 +79,6 @@ async def game(
             RetentionStore(pool),
             JetStreamStatusBucket(nats_client),
             clock,
-            journal_days=settings.journal_days,
             expire_unclaimed=PostgresStore("player", pool, pool).expire_unclaimed,
         )
         service = Service(player_service(), settings, clock)
@@ -105,6 +106,11 @@ async def test_an_old_duplicate_is_accepted_changes_nothing_and_finds_the_outcom
     await game.until("/api/workflows/old", lambda seen: seen["status"] == "complete")
     xp = (await game.get(f"/api/players/{start['playerId']}/progress"))["xp"]
     clock.advance(timedelta(days=31))
+    await Requests(game.client).request(
+        subjects.command("player", "apply_retention"),
+        ApplyRetention(name="instances", keep_seconds=30 * 86_400),
+        RetentionApplied,
+    )
     await game.retention.tick()
     assert (await game.get("/api/workflows/old"))["code"] == "workflow_not_found"
 

@@ -10,6 +10,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.client import JetStreamContext
 
+from shared.jetstream.cache import JetStreamCache
 from shared.jetstream.connection import connect, jetstream
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.topology import ensure_streams
@@ -136,3 +137,24 @@ async def test_streams_are_made_once_enough_nodes_have_met(
     assert await own_nats_cluster.asked(refused)
     await third.start()
     assert await own_nats_cluster.asked(made)
+
+
+@pytest.mark.rule("maintenance-cache")
+async def test_no_invalidation_is_lost_with_the_leader(
+    client: Client, own_nats_cluster: NatsCluster
+) -> None:
+    cache = JetStreamCache(client, replicas=3)
+    before = await cache.generation("plans")
+    await cache.put("plans", before, "one", b"old", ttl_seconds=600)
+    after = await cache.invalidate("plans")
+
+    await (await own_nats_cluster.leader_of(subjects.CACHES_STREAM)).kill()
+
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                found = await cache.generation("plans")
+                break
+            except Transient:
+                continue  # there is no leader just now
+    assert found == after

@@ -60,14 +60,31 @@ MAY_PUBLISH = {
     "maintenance": [
         *of_service("maintenance", "WORKFLOWS_MAINTENANCE", "system"),
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
+        r"\$O\.person-exports\.(C|M)\.one",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.OBJ_person-exports",
+        r"\$JS\.API\.DIRECT\.GET\.OBJ_person-exports(\..*)?",
+        r"\$KV\.caches\.one\.generation",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.KV_caches",
+        rf"events\.{ANY_SERVICE}\.one",
+        r"\$JS\.API\.CONSUMER\.(CREATE|MSG\.NEXT|INFO)\.EVENTS\.maintenance-events",
+        r"\$JS\.ACK\.EVENTS\.maintenance-events\.1\.1\.1\.1\.1",
+        rf"\$JS\.API\.(INFO|STREAM\.INFO\.{ANY_STREAM})",
+        rf"\$JS\.API\.CONSUMER\.INFO\.WORKFLOWS_\w+\.{ANY_SERVICE}-(starts|wakes|controls)",
+        rf"\$JS\.API\.CONSUMER\.INFO\.INGEST\.{ANY_SERVICE}-ingest",
+        r"\$O\.log-archive\.[CM]\.one",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|PURGE|MSG\.GET)\.OBJ_log-archive",
     ],
     "gateway": [
+        r"\$JS\.API\.STREAM\.MSG\.GET\.OBJ_person-exports",
         rf"workflows\.{ANY_KIND}\.(start|signal\.one|control)",
         rf"(commands|queries)\.{ANY_SERVICE}\.\w+",
         rf"\$KV\.workflow-status\.{ANY_KIND}\.one",
         rf"\$JS\.API\.DIRECT\.GET\.KV_workflow-status\.\$KV\.workflow-status\.{ANY_KIND}\.one",
         r"\$JS\.API\.STREAM\.MSG\.GET\.KV_workflow-status",
         rf"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO)\.{ANY_STREAM}",
+        r"\$KV\.caches\.one\.(generation|one\.one)",
+        r"\$JS\.API\.DIRECT\.GET\.KV_caches\.\$KV\.caches\..*",
+        r"\$JS\.API\.STREAM\.(CREATE|UPDATE|INFO|MSG\.GET)\.KV_caches",
     ],
     "publisher": [
         rf"workflows\.{ANY_KIND}\.(start|signal\.one)",
@@ -90,6 +107,7 @@ MAY_PUBLISH = {
         r"\$JS\.API\.CONSUMER\.CREATE\.INGEST\.billing-ingest\.ingest\.billing\.>",
         rf"\$JS\.API\.CONSUMER\.(NAMES|LIST|INFO)\.{ANY_STREAM}(\.[\w-]+)?",
         r"\$JS\.API\.(INFO|STREAM\.(NAMES|LIST))",
+        r"\$JS\.API\.STREAM\.(INFO|MSG\.GET)\.OBJ_log-archive",
     ],
 }
 MAY_SUBSCRIBE = {
@@ -138,6 +156,9 @@ def tried() -> set[str]:
             found.add(subjects.status_subject(subjects.status_key(kind, "one")))
         for config in topology.streams(service, kinds):
             found |= set(map(one_of, config.subjects or []))
+    found |= {subjects.cache_generation("one"), subjects.cache_entry("one", "one", "one")}
+    archive = topology.objects_bucket(subjects.LOG_ARCHIVE_BUCKET)
+    found |= set(map(one_of, archive.subjects or []))
     return found | set(api_subjects(found))
 
 
@@ -148,14 +169,15 @@ def api_subjects(kept: set[str]) -> Iterator[str]:
     pairs = [
         (stream, config.name)
         for service, kinds in SERVICES.items()
-        for stream, config in topology.consumers(service, kinds)
+        for stream, config in topology.consumers(service, kinds, [subjects.event("*", "*")])
     ]
     streams = {
         config.name
         for service, kinds in SERVICES.items()
         for config in topology.streams(service, kinds)
     }
-    for stream in streams:
+    archive = subjects.objects_stream(subjects.LOG_ARCHIVE_BUCKET)
+    for stream in (*streams, subjects.CACHES_STREAM, archive):
         yield from (f"$JS.API.STREAM.{verb}.{stream}" for verb in (*of_stream, "SNAPSHOT"))
         yield from (f"$JS.API.CONSUMER.{verb}.{stream}" for verb in ("NAMES", "LIST", "CREATE"))
         yield f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}"
@@ -164,7 +186,7 @@ def api_subjects(kept: set[str]) -> Iterator[str]:
         yield from (
             f"$JS.API.DIRECT.GET.{stream}.{subject}"
             for subject in kept
-            if subject.startswith(("workflows.", "$KV.workflow-status."))
+            if subject.startswith(("workflows.", "$KV."))
         )
     for stream, consumer in pairs:
         yield from (f"$JS.API.CONSUMER.{verb}.{stream}.{consumer}" for verb in of_consumer)

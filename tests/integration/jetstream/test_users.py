@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from shared.jetstream import rights, topology
 from shared.jetstream.authorization import authorization, quoted
 from shared.jetstream.backlog import oldest_at
+from shared.jetstream.cache import JetStreamCache, Kept
 from shared.jetstream.connection import Unreachable, connect, jetstream
 from shared.jetstream.publisher import JetStreamPublisher
 from shared.jetstream.requests import Requests, RequestServer
@@ -22,7 +23,7 @@ from shared.testing.servers import embedded_nats
 from shared.workflow.records import InstanceKey, OutboxMessage
 
 PASSWORD = "a-password"
-SERVICES = {"player": ["player"]}
+SERVICES = {"player": ["player"], rights.MAINTENANCE: ["system"]}
 USERS = rights.users(SERVICES)
 WRONG_REVISION = 7
 """Has the bucket read before it puts."""
@@ -82,6 +83,24 @@ async def test_the_gateway_has_what_a_start_takes(connected: Connect) -> None:
     await bucket.check()
     assert await bucket.get(KEY) is None
     assert await oldest_at(client, "WORKFLOWS_PLAYER") is not None
+
+
+async def test_the_gateway_fills_the_caches_and_maintenance_empties_them(
+    connected: Connect,
+) -> None:
+    gateway = JetStreamCache(await connected(rights.GATEWAY))
+    maintenance = JetStreamCache(await connected(rights.MAINTENANCE))
+    first = await gateway.generation("plans")
+    await gateway.put("plans", first, "one", b"value", ttl_seconds=60)
+    assert await gateway.get("plans", first, "one") == b"value"
+
+    second = await maintenance.invalidate("plans")
+
+    assert await maintenance.survey() == [Kept("plans", first, 1)]
+    await maintenance.remove("plans", first)
+    assert await maintenance.survey() == []
+    assert await gateway.generation("plans") == await maintenance.current("plans") == second
+    assert await gateway.invalidate("plans") != second
 
 
 @pytest.mark.parametrize("asker", [rights.GATEWAY, rights.PUBLISHER, rights.OPERATOR])

@@ -37,6 +37,9 @@ class Refusing:
     async def save_customer(self, customer: ProviderCustomer) -> str:
         return str(customer.customer_id)
 
+    async def forget_customer(self, customer_id: UUID, reference: str | None) -> None:
+        raise RequestRefused(f"there is no customer {customer_id} ({reference})")
+
     async def charge(self, charge: Charge) -> Payment:
         raise RequestRefused(f"the key {charge.key} stands for another charge")
 

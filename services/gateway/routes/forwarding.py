@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, get_type_hints
 from uuid import UUID, uuid4, uuid5
@@ -195,6 +196,8 @@ def _single(name: str, request: web.Request) -> str:
 def _from_text(name: str, text: str, wanted: Any) -> Any:
     """A part of the path or of the query as its field's type; a body is taken more strictly."""
     try:
-        return msgspec.convert(text, of_address(wanted), strict=False)
+        value = msgspec.convert(text, of_address(wanted), strict=False)
+        # Read so, a number would be an instant too.
+        return msgspec.convert(text, of_address(wanted)) if isinstance(value, datetime) else value
     except msgspec.ValidationError as error:
         raise Refused("invalid_parameter", f"{name}: {error}", field=name) from error

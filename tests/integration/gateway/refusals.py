@@ -195,15 +195,15 @@ async def absent(call: Caller, databases: Mapping[str, str]) -> None:
     for person in who.values():
         await call("POST", "/api/players", {"id": person})
         await call("POST", "/api/customers", {"id": person, "currency": "EUR"})
-    for service, table in (("player", "players"), ("billing", "customers")):
+    for service, table, key in (("player", "players", "uuid"), ("billing", "customers", "id")):
         connection = await asyncpg.connect(databases[service])
         # As an erasure leaves them.
         await connection.execute(
-            f"UPDATE {table} SET held_by = 'erasure' WHERE id = $1",
+            f"UPDATE {table} SET held_by = 'erasure' WHERE {key} = $1",
             UUID(who["person_held"]),
         )
         await connection.execute(
-            f"UPDATE {table} SET erased_at = now() WHERE id = $1",
+            f"UPDATE {table} SET erased_at = now() WHERE {key} = $1",
             UUID(who["person_erased"]),
         )
         await connection.close()

@@ -137,12 +137,12 @@ async def instances(reached: Reached, http: Http) -> None:
             pass
     renewal = {"subscriptionId": str(uuid4()), "periodStart": later, "startAt": later}
     await http.post("/api/workflows/renewal", json={**renewal, "id": "renews"})
-    keyed = {"headers": {"Idempotency-Key": "a b"}}
+    keyed = {"Idempotency-Key": "a b"}
     for one in API:
         if "kind_required" not in one.codes:
             continue
 
-        async def refused(code: str, one: Operation = one, **request: Any) -> None:
+        async def refused(code: str, *, one: Operation = one, **request: Any) -> None:
             given = {"json": {}, **request}
             got = await reached.call(http, one, path=address(one, **given.pop("parts")), **given)
             assert got == code, (one.method, one.path, request, got)
@@ -155,10 +155,10 @@ async def instances(reached: Reached, http: Http) -> None:
             await refused("invalid_signal_type", parts={"id": "held", "type": "a.b"})
             await refused("unknown_signal", parts={"id": "held"})
             changed = {"id": "renews", "type": "renewal_changed"}
-            await refused("invalid_idempotency_key", parts=changed, **keyed)
+            await refused("invalid_idempotency_key", parts=changed, headers=keyed)
             continue
         # A key that is refused, so that the instance that they are tried on stays as it is.
-        await refused("invalid_idempotency_key", parts={"id": "held"}, **keyed)
+        await refused("invalid_idempotency_key", parts={"id": "held"}, headers=keyed)
         if "workflow_ended" in one.codes:
             await refused("workflow_ended", parts={"id": "ended"})
         else:

@@ -195,7 +195,10 @@ async def absent(call: Caller, databases: Mapping[str, str]) -> None:
     for person in who.values():
         await call("POST", "/api/players", {"id": person})
         await call("POST", "/api/customers", {"id": person, "currency": "EUR"})
-    for service, table, key in (("player", "players", "uuid"), ("billing", "customers", "id")):
+    for service, table, key in (
+        ("player", "player_progress", "player_uuid"),
+        ("billing", "customers", "id"),
+    ):
         connection = await asyncpg.connect(databases[service])
         # As an erasure leaves them.
         await connection.execute(

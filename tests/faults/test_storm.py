@@ -29,6 +29,8 @@ SECONDS = 20.0
     "engine-31",
     "player-kill",
 )
+# A connect that nats-py gives up while the servers die leaves its socket to be collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_storm_over_a_cluster_that_is_lost_once_loses_and_doubles_nothing(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
